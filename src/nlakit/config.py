@@ -1,0 +1,399 @@
+"""Recipes: every setting of a run as frozen, validated models, and the seeds derived from them.
+
+A recipe is a TOML file whose tables are the models below. The docstring under a field is its help
+text, its row in ``docs/config.md`` and the only place where its unit and special values are written.
+"our choice" marks a default that no source prescribes; "paper" is Fraser-Taliente et al. 2026.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from nlakit.errors import ConfigError, nearest, not_found
+
+Scalar = str | int | float | bool
+"""What a plugin's options may hold: values that TOML, JSON and the card write the same way."""
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]
+Rate = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+StorageDtype = Literal["float32", "bfloat16"]
+
+SPLITS = ("av", "ar", "rl", "heldout")
+"""Names of the splits, in the order in which a document's draw is compared with the fractions."""
+
+
+def derive_seed(seed: int, *labels: object) -> int:
+    """Return a 63-bit seed that depends on ``seed`` and every label, the same on all machines.
+
+    Labels are strings, numbers, booleans or ``None``; ``derive_seed(0, "positions", "doc-7")`` is
+    what keys every draw to the thing it belongs to, so that order, shards and workers cannot change
+    it and a resumed run needs no saved random state.
+    """
+    text = json.dumps([seed, *labels], ensure_ascii=True, separators=(",", ":"), default=str)
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def plain(value: object) -> Any:
+    """Return a model, mapping or sequence as JSON-ready built-in types."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
+
+
+def fingerprint(*values: object) -> str:
+    """Return 16 hexadecimal digits of the SHA-256 over the canonical JSON of the values."""
+    text = json.dumps([plain(value) for value in values], sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Settings(BaseModel):
+    """Base of every settings model: frozen, no unknown keys, docstrings as field descriptions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+S = TypeVar("S", bound=Settings)
+
+
+class TargetConfig(Settings):
+    """The model whose activations are explained, and where in it they are read."""
+
+    model: str = "terrarium"
+    """Name of an installed target, a folder with a Hugging Face model, or an identifier on the hub."""
+    revision: str | None = None
+    """Commit, tag or branch on the hub; none for the default branch. Folders have no revision."""
+    site: str = ""
+    """Where a vector is read: ``resid.K`` is the output of block K, counted from 0. Empty for two-thirds depth (paper)."""
+    dtype: StorageDtype = "float32"
+    """Number type the target computes in."""
+
+
+class CorpusConfig(Settings):
+    """The documents that the target reads."""
+
+    name: str = "terrarium"
+    """Name of an installed corpus; built in are ``terrarium``, ``text`` and ``jsonl``."""
+    path: str | None = None
+    """File or folder for the corpora ``text`` and ``jsonl``."""
+    documents: Positive = 20_000
+    """Number of documents; a corpus of files may hold fewer."""
+    seed: int = 0
+    """Seed of a generated corpus; files do not depend on it."""
+    options: dict[str, Scalar] = Field(default_factory=dict)
+    """Settings of the corpus itself, passed on as they are."""
+
+
+class SplitConfig(Settings):
+    """Share of the documents in each split; no document is in two."""
+
+    av: Fraction = 0.25
+    """Warm start of the verbalizer (paper: a quarter)."""
+    ar: Fraction = 0.25
+    """Warm start of the reconstructor (paper: a quarter)."""
+    rl: Fraction = 0.4
+    """Reinforcement learning; a slice of it serves for validation."""
+    heldout: Fraction = 0.1
+    """Never trained on; every headline number comes from here."""
+
+    @model_validator(mode="after")
+    def _sums_to_one(self) -> SplitConfig:
+        total = self.av + self.ar + self.rl + self.heldout
+        if abs(total - 1.0) > 1e-6:
+            raise ValueError(f"the fractions sum to {total:g}, expected 1")
+        return self
+
+
+class ExtractConfig(Settings):
+    """Which token positions become rows, and how they are stored."""
+
+    rows_per_document: Positive = 5
+    """Positions drawn from each document, without replacement (paper: about ten)."""
+    min_position: Natural = 50
+    """Earliest token position that is drawn, counted from 0; early vectors hold little (paper: 50)."""
+    max_tokens: Positive = 4096
+    """Longest part of a document that the target reads, in tokens; the model's own window caps it."""
+    split: SplitConfig = SplitConfig()
+    """Share of the documents in each split."""
+    shard_rows: Positive = 16_384
+    """Rows in one shard; kill -9 loses at most one (our choice)."""
+    batch_tokens: Positive = 8192
+    """Tokens in one forward pass, padding included (our choice)."""
+    dtype: StorageDtype = "float32"
+    """Number type on disk; float16 is refused because activations overflow it."""
+
+
+class AnnotateConfig(Settings):
+    """Who writes the explanations for the warm start."""
+
+    teacher: str = "terrarium"
+    """Name of an installed teacher; built in are ``terrarium`` (from known truth) and ``extractive`` (quotes)."""
+    options: dict[str, Scalar] = Field(default_factory=dict)
+    """Settings of the teacher itself, passed on as they are."""
+
+
+class PromptConfig(Settings):
+    """Prompts of the pair; none takes the target's own, or the built-in ones."""
+
+    verbalizer: str | None = None
+    """User message of the verbalizer; must hold ``{marker}`` once."""
+    reconstructor: str | None = None
+    """Raw text that the reconstructor reads; must hold ``{explanation}`` once."""
+    marker: str | None = None
+    """A single token whose embedding is overwritten with the vector."""
+
+    @model_validator(mode="after")
+    def _placeholders(self) -> PromptConfig:
+        for field, placeholder in (("verbalizer", "{marker}"), ("reconstructor", "{explanation}")):
+            text = getattr(self, field)
+            if text is not None and text.count(placeholder) != 1:
+                raise ValueError(f"{field} must hold {placeholder} exactly once, found {text.count(placeholder)} times")
+        return self
+
+
+class WarmStartConfig(Settings):
+    """Supervised training of both halves on the teacher's explanations."""
+
+    verbalizer_epochs: Rate = 1.0
+    """Passes over the ``av`` split; fractions are allowed."""
+    reconstructor_epochs: Rate = 1.0
+    """Passes over the ``ar`` split; fractions are allowed."""
+    batch_size: Positive = 64
+    """Rows in one optimizer step."""
+    verbalizer_learning_rate: Rate = 5e-4
+    """Peak learning rate of AdamW; tiny models want more than the paper's 2e-5 (our choice)."""
+    reconstructor_learning_rate: Rate = 5e-4
+    """Peak learning rate of AdamW (our choice)."""
+    warmup_fraction: Fraction = 0.05
+    """Share of the steps over which the learning rate rises; it then falls along a cosine to a tenth."""
+    weight_decay: Rate = 0.01
+    """Weight decay of matrices; norms and biases have none."""
+    max_grad_norm: Rate = 1.0
+    """Gradients are scaled down to this norm."""
+    max_explanation_tokens: Positive = 128
+    """Longest teacher text, tags included; longer rows are counted and left out, never cut."""
+    injection_scale: Annotated[float, Field(gt=0)] | None = None
+    """Norm that every vector is set to before injection; none for the 75th percentile of the row norms (paper, 1.3)."""
+    checkpoint_every: Positive = 200
+    """Steps between checkpoints."""
+    log_every: Positive = 10
+    """Steps between lines of ``metrics.jsonl``."""
+
+
+class TrainConfig(Settings):
+    """Reinforcement learning of the verbalizer with the reconstructor trained alongside (GRPO)."""
+
+    steps: Positive = 400
+    """Optimizer steps of the verbalizer."""
+    prompts_per_step: Positive = 32
+    """Different vectors in one step."""
+    group_size: Annotated[int, Field(ge=2)] = 8
+    """Explanations sampled for each vector; the reward is normalised within the group."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Sampling temperature of the rollouts; 1 keeps them on-policy."""
+    max_new_tokens: Positive = 96
+    """Longest sampled explanation, closing tag included."""
+    verbalizer_learning_rate: Rate = 1e-4
+    """Learning rate of AdamW after warm-up (our choice)."""
+    reconstructor_learning_rate: Rate = 2e-4
+    """Learning rate of AdamW after warm-up (our choice)."""
+    kl_coefficient: Rate = 0.01
+    """Weight of the divergence from the warm start."""
+    length_penalty: Rate = 0.001
+    """Reward lost for each sampled token."""
+    failed_reward: float = -2.0
+    """Reward of an output that failed; as bad as an unrelated direction (error 2)."""
+    max_grad_norm: Rate = 1.0
+    """Gradients are scaled down to this norm."""
+    warmup_steps: Natural = 10
+    """Steps over which both learning rates rise."""
+    micro_batch: Positive = 64
+    """Samples in one backward pass; changes memory, not the result."""
+    checkpoint_every: Positive = 50
+    """Steps between checkpoints."""
+    evaluate_every: Positive = 25
+    """Steps between measurements on the validation slice, which pick the best checkpoint."""
+    evaluate_rows: Positive = 128
+    """Rows of the validation slice; they are never trained on."""
+    sample_every: Positive = 10
+    """Steps between lines of ``samples.jsonl``."""
+
+
+class EvaluateConfig(Settings):
+    """Measures on held-out rows."""
+
+    rows: Positive = 1000
+    """Held-out rows; fewer when the corpus has no more."""
+    seed: int = 0
+    """Seed of the choice of rows, of sampling and of the bootstrap."""
+    bootstrap: Positive = 1000
+    """Resamples of documents for the 95 % intervals."""
+    max_new_tokens: Positive = 96
+    """Longest sampled explanation, closing tag included."""
+    batch_size: Positive = 128
+    """Rows in one decoding batch."""
+
+
+class Recipe(Settings):
+    """Everything that decides what a run produces."""
+
+    name: str
+    """Short name, by which an installed recipe is run."""
+    description: str
+    """One sentence for ``nlakit recipes list``."""
+    seed: int = 0
+    """Seed of splits, positions, batches, sampling and initial weights."""
+    target: TargetConfig = TargetConfig()
+    """The model whose activations are explained."""
+    corpus: CorpusConfig = CorpusConfig()
+    """The documents that the target reads."""
+    extract: ExtractConfig = ExtractConfig()
+    """Which token positions become rows."""
+    annotate: AnnotateConfig = AnnotateConfig()
+    """Who writes the explanations for the warm start."""
+    prompts: PromptConfig = PromptConfig()
+    """Prompts of the pair."""
+    warm_start: WarmStartConfig = WarmStartConfig()
+    """Supervised training of both halves."""
+    train: TrainConfig = TrainConfig()
+    """Reinforcement learning."""
+    evaluate: EvaluateConfig = EvaluateConfig()
+    """Measures on held-out rows."""
+
+
+def recipe_fields(model: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[tuple[str, type[BaseModel], str]]:
+    """Yield (dotted key, owning model, field name) for every setting: those of a table, then its sub-tables."""
+    tables = {name: table for name, field in model.model_fields.items() if (table := _table(field.annotation))}
+    for name in model.model_fields:
+        if name not in tables:
+            yield f"{prefix}{name}", model, name
+    for name, table in tables.items():
+        yield from recipe_fields(table, f"{prefix}{name}.")
+
+
+def list_recipes() -> dict[str, str]:
+    """Return name and description of every recipe that is installed with the package."""
+    return {recipe.name: recipe.description for recipe in (load_recipe(name) for name in sorted(_packaged()))}
+
+
+def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe by the name of an installed one, or from a TOML file.
+
+    ``overrides`` are ``"table.key=value"`` with the value in TOML (a bare word is a string), applied
+    over the file. Raises :class:`~nlakit.errors.ConfigError` that lists every problem with its key,
+    its value and the nearest known key, and :class:`~nlakit.errors.NotFoundError` for an unknown name.
+    """
+    source, text = _recipe_text(name_or_path)
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source} is not valid TOML: {error}") from error
+    for override in overrides:
+        _apply(data, override)
+    return _validated(Recipe, data, f"{source} with overrides" if overrides else source)
+
+
+def override_settings(settings: S, overrides: Sequence[str], source: str) -> S:
+    """Return settings with ``"table.key=value"`` applied over them; ``source`` names them in errors."""
+    data = plain(settings)
+    for override in overrides:
+        _apply(data, override)
+    return _validated(type(settings), data, f"{source} with overrides" if overrides else source)
+
+
+def recipe_from(data: Mapping[str, Any], source: str) -> Recipe:
+    """Build a recipe from parsed data, for example a run's ``config.json``; ``source`` names it in errors."""
+    return _validated(Recipe, dict(data), source)
+
+
+def _validated(model: type[S], data: dict[str, Any], source: str) -> S:
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        lines = [f"  {_problem(model, item)}" for item in error.errors(include_url=False)]
+        noun = "problem" if len(lines) == 1 else "problems"
+        raise ConfigError(f"{source} has {len(lines)} {noun}:\n" + "\n".join(lines)) from error
+
+
+def _problem(model: type[Settings], item: Any) -> str:
+    """Say one pydantic error as key, value and remedy."""
+    location = [str(part) for part in item["loc"]]
+    key = ".".join(location)
+    if item["type"] == "extra_forbidden":
+        table = _table_at(model, location[:-1])
+        known = list(table.model_fields) if table else []
+        hint = nearest(location[-1], known) or nearest(key, [path for path, _, _ in recipe_fields(model)])
+        return f"{key}: there is no such key.{hint}" + ("" if hint else f" Known here: {', '.join(known)}.")
+    if item["type"] == "missing":
+        return f"{key}: is missing, and has no default."
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{key or 'recipe'}: {message}" + (
+        "." if isinstance(item["input"], Mapping) else f", got {item['input']!r}."
+    )
+
+
+def _table(annotation: object) -> type[BaseModel] | None:
+    """Return the settings model of a field's annotation, or None for a plain value."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for found in map(_table, get_args(annotation)) if found), None)
+
+
+def _table_at(model: type[BaseModel], path: Sequence[str]) -> type[BaseModel] | None:
+    found: type[BaseModel] | None = model
+    for part in path:
+        field = found.model_fields.get(part) if found else None
+        found = _table(field.annotation) if field else None
+    return found
+
+
+def _packaged() -> dict[str, Any]:
+    folder = resources.files("nlakit") / "recipes"
+    return {entry.name.removesuffix(".toml"): entry for entry in folder.iterdir() if entry.name.endswith(".toml")}
+
+
+def _recipe_text(name_or_path: str | Path) -> tuple[str, str]:
+    packaged = _packaged()
+    name = str(name_or_path)
+    if name in packaged:
+        return f"recipe {name!r}", packaged[name].read_text(encoding="utf-8")
+    path = Path(name_or_path)
+    if path.suffix != ".toml" and len(path.parts) == 1 and not path.exists():
+        raise not_found("recipe", name, packaged)
+    try:
+        return str(path), path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"cannot read the recipe {path}: {error}. Known recipes: {', '.join(sorted(packaged))}."
+        ) from error
+
+
+def _apply(data: dict[str, Any], override: str) -> None:
+    """Set one ``table.key=value`` in parsed TOML."""
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise ConfigError(f"the override {override!r} is not of the form table.key=value, for example train.steps=10")
+    try:
+        value = tomllib.loads(f"value = {text.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    for part in parts[:-1]:
+        data = data.setdefault(part, {})
+        if not isinstance(data, dict):
+            raise ConfigError(f"the override {override!r} goes through {part!r}, which is a value and not a table")
+    data[parts[-1]] = value

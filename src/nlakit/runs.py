@@ -1,0 +1,346 @@
+"""Run folders: the record of one pipeline, written so that nothing is ever half there.
+
+::
+
+    run/
+      .lock             held by the process that works here
+      config.json       resolved recipe, versions, commit, hardware, seed; written before the first step
+      metrics.jsonl     one line per logged step of any stage
+      <stage>/          one folder a stage
+        done.json       written last, atomically: settings, finish time, outputs
+
+Files are written through :mod:`nlakit.storage`, so that each is complete or as it was before.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, Literal, Self
+
+from nlakit.config import Recipe, plain, recipe_from
+from nlakit.errors import RunError
+from nlakit.progress import Progress, Task
+from nlakit.storage import (
+    atomic_folder,
+    atomic_write_bytes,
+    atomic_write_text,
+    require_free_space,
+    storage_errors,
+    write_json,
+)
+
+__all__ = [
+    "MetricsWriter", "Progress", "RunFolder", "StageFolder", "StageState", "Task", "atomic_folder", "atomic_write_bytes",
+    "atomic_write_text", "differences", "read_metrics", "require_free_space", "storage_errors", "write_json",
+]  # fmt: skip
+
+StageState = Literal["done", "partial", "absent"]
+
+_RECORDED_PACKAGES = ("nlakit", "torch", "transformers", "tokenizers", "safetensors", "numpy", "pyarrow")
+_ABSENT = object()
+
+
+class MetricsWriter:
+    """Appends lines to ``metrics.jsonl`` for one stage; a resumed stage drops lines past its checkpoint."""
+
+    def __init__(self, path: Path, stage: str) -> None:
+        """Open the file for one stage, ending a line that a crash cut short."""
+        self.path = path
+        self.stage = stage
+        self._drop(lambda _: False)
+        self._file: IO[str] = path.open("a", encoding="utf-8")
+
+    def write(self, step: int, values: Mapping[str, object]) -> None:
+        """Append one line ``{"stage", "step", ...values}``; numbers that are not finite become null."""
+        line = {"stage": self.stage, "step": step, **{key: _finite(value) for key, value in values.items()}}
+        with storage_errors(self.path):
+            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            self._file.flush()
+
+    def sync(self) -> None:
+        """Force written lines to the disk; call with every checkpoint."""
+        with storage_errors(self.path):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+    def truncate_after(self, step: int) -> None:
+        """Remove this stage's lines of later steps, so that a resumed run never doubles a line."""
+        self._file.close()
+        self._drop(lambda line: line["stage"] == self.stage and line["step"] > step)
+        self._file = self.path.open("a", encoding="utf-8")
+
+    def close(self) -> None:
+        """Sync and close the file."""
+        try:
+            self.sync()
+        finally:
+            self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _drop(self, unwanted: Callable[[dict[str, Any]], bool]) -> None:
+        if not self.path.exists():
+            return
+        text = self.path.read_text(encoding="utf-8")
+        kept = "".join(
+            line + "\n" for line in text.split("\n") if (parsed := _parsed(line)) is not None and not unwanted(parsed)
+        )
+        if kept != text:
+            atomic_write_text(self.path, kept)
+
+
+def read_metrics(path: Path, stage: str | None = None) -> list[dict[str, Any]]:
+    """Return the lines of a ``metrics.jsonl``, of one stage or of all; a missing file has none."""
+    if not path.exists():
+        return []
+    lines = [_parsed(line) for line in path.read_text(encoding="utf-8").split("\n")]
+    return [line for line in lines if line is not None and stage in (None, line.get("stage"))]
+
+
+class StageFolder:
+    """The folder of one stage inside a run."""
+
+    def __init__(self, run: RunFolder, name: str) -> None:
+        """Point to the stage's folder; nothing is created until :meth:`create`."""
+        self.run = run
+        self.name = name
+        self.path = run.path / name
+
+    def create(self) -> Path:
+        """Make the folder if it is missing, and return it."""
+        with storage_errors(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        return self.path
+
+    def begin(self, settings: Mapping[str, object]) -> Path:
+        """Make the folder and record the settings it is being filled with, before any output."""
+        self.create()
+        write_json(self.path / "settings.json", settings)
+        return self.path
+
+    def finish(self, settings: Mapping[str, object], outputs: Mapping[str, object] | None = None) -> None:
+        """Mark the stage done; call last, after every output is on the disk."""
+        write_json(
+            self.path / "done.json",
+            {
+                "settings": settings,
+                "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+                "outputs": outputs or {},
+            },
+        )
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """What the finished stage recorded as its outputs; RunError when it is not finished."""
+        done = _read_json(self.path / "done.json")
+        if done is None:
+            raise RunError(
+                f"{self.run.path} has no finished stage {self.name!r}; run that stage first (nlakit run does all)"
+            )
+        outputs: dict[str, Any] = done["outputs"]
+        return outputs
+
+
+class RunFolder:
+    """One run: opened if it exists, created if it does not."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Open or create the folder; RunError when the path is a file or holds something else."""
+        self.path = Path(path)
+        self._lock_depth = 0
+        if self.path.exists() and not self.path.is_dir():
+            raise RunError(f"{self.path} is a file, expected a folder for the run; choose another --out")
+        if self.path.exists() and not (self.path / "config.json").exists() and self._foreign():
+            raise RunError(
+                f"{self.path} is not empty and is no run folder (it has no config.json); choose another --out or empty it"
+            )
+        with storage_errors(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+
+    @classmethod
+    def existing(cls, path: str | Path) -> RunFolder:
+        """Open a folder that must already be a run; RunError, and nothing created, when it is none."""
+        if not (Path(path) / "config.json").is_file():
+            raise RunError(
+                f"{path} is no run folder: it has no config.json; start one with: nlakit run RECIPE --out {path}"
+            )
+        return cls(path)
+
+    def _foreign(self) -> bool:
+        return any(not entry.name.startswith(".") for entry in self.path.iterdir())
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder for this object; RunError naming the process that has it when another one does.
+
+        May be nested. The operating system drops the lock with the process, so that kill -9 never
+        leaves one behind.
+        """
+        self._lock_depth += 1
+        try:
+            if self._lock_depth > 1:
+                yield
+            else:
+                with self._flock():
+                    yield
+        finally:
+            self._lock_depth -= 1
+
+    @contextmanager
+    def _flock(self) -> Iterator[None]:
+        with (self.path / ".lock").open("a+", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                file.seek(0)
+                holder = file.read().strip() or "unknown"
+                raise RunError(
+                    f"{self.path} is in use by process {holder}; wait for it, stop it, or choose another --out"
+                ) from error
+            with storage_errors(self.path):
+                file.truncate(0)
+                file.write(str(os.getpid()))
+                file.flush()
+            yield
+
+    def write_config(self, recipe: Recipe) -> None:
+        """Record the resolved recipe and where it runs; call before the first step.
+
+        The first call fixes ``config.json``. A later call with other settings is accepted here and
+        judged stage by stage by :meth:`check_stage`, because a change to ``train`` must not throw
+        away a store; the file then shows the settings of the latest call.
+        """
+        record = {
+            "recipe": plain(recipe),
+            "seed": recipe.seed,
+            "versions": versions(),
+            "commit": commit(),
+            "hardware": hardware(),
+            "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        before = _read_json(self.path / "config.json")
+        if before is None or before["recipe"] != record["recipe"]:
+            write_json(self.path / "config.json", record)
+
+    def recipe(self) -> Recipe:
+        """Return the recipe this folder was last run with; RunError when it has none."""
+        record = _read_json(self.path / "config.json")
+        if record is None:
+            raise RunError(
+                f"{self.path} has no config.json, so it is no run folder; start one with: nlakit run RECIPE --out DIR"
+            )
+        return recipe_from(record["recipe"], str(self.path / "config.json"))
+
+    def stage(self, name: str) -> StageFolder:
+        """Return the folder of a stage."""
+        return StageFolder(self, name)
+
+    def metrics(self, stage: str) -> MetricsWriter:
+        """Open ``metrics.jsonl`` for one stage."""
+        return MetricsWriter(self.path / "metrics.jsonl", stage)
+
+    def check_stage(self, name: str, settings: Mapping[str, object]) -> StageState:
+        """Say whether a stage is done, partly done, or absent, with these very settings.
+
+        ``settings`` holds everything that decides the stage's output, as a mapping of mappings.
+        RunError when what is there was made with other settings, naming each that differs.
+        """
+        folder = self.path / name
+        done = _read_json(folder / "done.json")
+        began = _read_json(folder / "settings.json")
+        recorded = done["settings"] if done is not None else began
+        if recorded is None:
+            return "absent"
+        differing = differences(recorded, plain(settings))
+        if differing:
+            raise RunError(
+                f"{folder} was made with other settings:\n"
+                + "\n".join(f"  {line}" for line in differing)
+                + f"\nChoose another --out, or delete {folder} and the stages that follow it."
+            )
+        return "done" if done is not None else "partial"
+
+
+def differences(before: object, now: object, prefix: str = "") -> list[str]:
+    """List the settings in which two JSON values differ, as "key: was x, now y"."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        keys = [*before, *(key for key in now if key not in before)]
+        return [
+            line
+            for key in keys
+            for line in differences(
+                before.get(key, _ABSENT), now.get(key, _ABSENT), f"{prefix}.{key}" if prefix else str(key)
+            )
+        ]
+    return [] if before == now else [f"{prefix}: was {_shown(before)}, now {_shown(now)}"]
+
+
+def versions() -> dict[str, str]:
+    """Return the installed versions that can change a result."""
+    found = {"python": platform.python_version()}
+    for package in _RECORDED_PACKAGES:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
+
+
+def commit() -> str | None:
+    """Return the git commit nlakit runs from, "-dirty" when files differ from it; None outside a checkout."""
+    folder = Path(__file__).resolve().parent
+    try:
+        shown = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            cwd=folder, capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return shown.stdout.strip() or None
+
+
+def hardware() -> dict[str, object]:
+    """Return what the run computes on, as far as it can be told without torch."""
+    return {"platform": platform.platform(), "machine": platform.machine(), "cores": os.cpu_count()}
+
+
+def _finite(value: object) -> object:
+    # JSON has no NaN; null keeps the line readable by every parser.
+    return None if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))) else value
+
+
+def _shown(value: object) -> str:
+    return "not set" if value is _ABSENT else json.dumps(value, ensure_ascii=False)
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(line)
+    except json.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) and {"stage", "step"} <= value.keys() else None
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"{path} cannot be read: {error}. Delete the folder it is in, or choose another --out."
+        ) from error
+    if not isinstance(value, dict):
+        raise RunError(f"{path} does not hold a mapping. Delete the folder it is in, or choose another --out.")
+    return value

@@ -1,0 +1,77 @@
+"""The door through which a corpus with known truth lets explanations be checked.
+
+A plugin of the group ``nlakit.truth`` gives a :class:`TruthReader`; it reads an explanation into
+typed claims and compares each with what is true at that position, without a judge model. Three
+verdicts, as in the paper's study of confabulation (Fraser-Taliente et al. 2026): true, false but related,
+false and unrelated.
+
+The truth of a position is a JSON mapping::
+
+    {"facts": {slot: value}, "planned": {slot: value}, "last": token text,
+     "next": {"kind": str, "text": str | None}, "entropy": float | None}
+
+``facts`` holds what the text so far entails, ``planned`` what is settled but not yet written, and
+``entropy`` the world's own uncertainty about the next token, in nats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Literal, Protocol, runtime_checkable
+
+Level = Literal["theme", "entity", "detail"]
+"""How fine a fact is: what the text is about, who or what is in it, or a particular of one of them."""
+
+LEVELS: tuple[Level, ...] = ("theme", "entity", "detail")
+
+Truth = Mapping[str, Any]
+"""What is true at one position; the layout is given at the top of this module."""
+
+
+class Verdict(StrEnum):
+    """What the truth says about one claim."""
+
+    TRUE = "true"
+    RELATED = "related"
+    """False, but about something of the right kind that the text or its family does hold."""
+    UNRELATED = "unrelated"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One checkable statement found in an explanation."""
+
+    slot: str
+    """Which fact it speaks about, for example ``"family"`` or ``"holder"``."""
+    value: str
+    """What it says about it."""
+    level: Level
+    text_span: str
+    """The words of the explanation that make the claim."""
+
+
+@runtime_checkable
+class TruthReader(Protocol):
+    """Reads claims from text and judges them; every method is pure."""
+
+    def claims(self, text: str) -> list[Claim]:
+        """Return the claims that an explanation makes, in order of appearance, each once."""
+
+    def judge(self, claim: Claim, truth: Truth) -> Verdict:
+        """Compare one claim with the truth of one position."""
+
+    def facts(self, truth: Truth) -> dict[str, str]:
+        """Return the facts that hold at one position, one value a slot."""
+
+    def level(self, slot: str) -> Level:
+        """Return how fine the facts of a slot are."""
+
+
+def levels_of(reader: TruthReader, slots: Sequence[str]) -> dict[Level, list[str]]:
+    """Group slots by level, in the order theme, entity, detail."""
+    grouped: dict[Level, list[str]] = {level: [] for level in LEVELS}
+    for slot in slots:
+        grouped[reader.level(slot)].append(slot)
+    return grouped
