@@ -1,0 +1,130 @@
+"""Can the target do what the families ask of it? A measure with intervals, on documents it never read.
+
+Every answer of a document is settled by what stands before it, so a model that tracks the world predicts it. The text is
+given up to each answer and the most likely next tokens are compared with it; a document counts as done when all its answers are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+from nlakit.card import Measure
+from nlakit.terrarium import lexicon as lx
+from nlakit.terrarium.families import FAMILIES
+from nlakit.terrarium.target import HELD_OUT_SEED, encode_documents
+from nlakit.terrarium.world import WorldDocument, write_document
+from nlakit.vectors import bootstrap_interval
+
+_SPLIT = "heldout"
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class _Result:
+    """One document: nats lost by the model and by the world, tokens, and answers right of all."""
+
+    id: str
+    family: str
+    model_nats: float
+    world_nats: float
+    tokens: int
+    right: int
+    answers: int
+
+
+def measure_behaviour(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, *, documents: int = 200, seed: int = 0
+) -> dict[str, Measure]:
+    """Measures on `documents` held-out documents of each family, and on as many of the world's own mix per family.
+
+    Returns `loss`, `world_entropy` (nats per token), `loss_over_entropy` (their ratio, over the world's mix), and for each
+    family `FAMILY_answers` (share of answers right) and `FAMILY_documents` (share of documents with all answers right),
+    each with a bootstrap 95 % interval over documents.
+    """
+    first = seed * 1_000_000
+    mixed = [write_document(HELD_OUT_SEED, first + i) for i in range(documents * len(FAMILIES))]
+    found = _loss_measures(_results(model, tokenizer, mixed), seed)
+    for family in FAMILIES:
+        own = [write_document(HELD_OUT_SEED, first + i, family) for i in range(documents)]
+        results = _results(model, tokenizer, own)
+        ids = [result.id for result in results]
+        found[f"{family}_answers"] = _share(
+            [r.right / max(1, r.answers) for r in results], ids, seed, weights=[float(r.answers) for r in results]
+        )
+        found[f"{family}_documents"] = _share([float(r.right == r.answers) for r in results], ids, seed)
+    return found
+
+
+def _loss_measures(results: Sequence[_Result], seed: int) -> dict[str, Measure]:
+    ids = [result.id for result in results]
+    tokens = [float(result.tokens) for result in results]
+    loss = _share([r.model_nats / r.tokens for r in results], ids, seed, weights=tokens)
+    world = _share([r.world_nats / r.tokens for r in results], ids, seed, weights=tokens)
+    ratio = _share([r.model_nats / r.world_nats for r in results], ids, seed, weights=[r.world_nats for r in results])
+    return {"loss": loss, "world_entropy": world, "loss_over_entropy": ratio}
+
+
+def _share(values: list[float], ids: list[str], seed: int, weights: list[float] | None = None) -> Measure:
+    low, high = bootstrap_interval(values, ids, seed=seed, weights_N=weights)
+    total = sum(weights) if weights else len(values)
+    mean = sum(v * w for v, w in zip(values, weights or [1.0] * len(values), strict=True)) / total
+    return Measure(value=mean, low=low, high=high, n=len(values), split=_SPLIT)
+
+
+@torch.inference_mode()
+def _results(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, documents: Sequence[WorldDocument]
+) -> list[_Result]:
+    results = []
+    ordered = sorted(documents, key=lambda document: len(document.text))
+    for i in range(0, len(ordered), _BATCH):
+        batch = ordered[i : i + _BATCH]
+        tokens_BT, labels_BT = encode_documents(tokenizer, batch)
+        logits_BTV = model(input_ids=tokens_BT).logits[:, :-1]
+        losses_BT = torch.nn.functional.cross_entropy(logits_BTV.transpose(1, 2), labels_BT[:, 1:], reduction="none")
+        predicted_BT = logits_BTV.argmax(-1)
+        for row, document in enumerate(batch):
+            right, answers = _answers(tokenizer, document, predicted_BT[row].tolist())
+            results.append(
+                _Result(
+                    document.id,
+                    document.family,
+                    float(losses_BT[row].sum()),
+                    document.surprisal,
+                    int((labels_BT[row] != -100).sum()),
+                    right,
+                    answers,
+                )
+            )
+    return results
+
+
+def _answers(tokenizer: PreTrainedTokenizerFast, document: WorldDocument, predicted_T: list[int]) -> tuple[int, int]:
+    """How many answers the predictions hit, of how many. `predicted_T[t]` is the guess for token t + 1."""
+    encoded = tokenizer(document.text, return_offsets_mapping=True)
+    right = answers = 0
+    for piece in document.pieces:
+        if piece.kind not in ("answer", "greeting"):
+            continue
+        inside = [
+            t
+            for t, (start, end) in enumerate(encoded["offset_mapping"])
+            if start >= piece.start and end <= piece.end and end > start
+        ]
+        guess = [predicted_T[t - 1] for t in inside]
+        answers += 1
+        if piece.kind == "answer":
+            right += guess == [encoded["input_ids"][t] for t in inside]
+        else:
+            right += tokenizer.decode(guess) in _greetings(document)
+    return right, answers
+
+
+def _greetings(document: WorldDocument) -> tuple[str, ...]:
+    """The greetings that open a reply in the right language: either will do."""
+    language = next(event.value for event in document.events if event.slot == "language")
+    return lx.REPLIES[str(language)]["greeting"]

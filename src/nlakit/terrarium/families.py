@@ -1,0 +1,412 @@
+"""The seven families of Terrarium documents, each a short program over a `Writer`.
+
+Rules that keep the books of the writer exact: a choice is made when it first shows; options that may stand at the same
+place begin with different words; and a fact is known from the piece on that settles it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from nlakit.terrarium import lexicon as lx
+from nlakit.terrarium.writer import Writer
+
+
+@dataclass
+class _Story:
+    """What has happened so far in a story."""
+
+    places: dict[str, str] = field(default_factory=dict)
+    moods: dict[str, str] = field(default_factory=dict)
+    containers: dict[str, str] = field(default_factory=dict)
+    movers: dict[str, str] = field(default_factory=dict)
+    colours: dict[str, str] = field(default_factory=dict)
+    people: list[str] = field(default_factory=list)
+    asked: set[tuple[str, str, str]] = field(default_factory=set)
+
+    def questions(self) -> list[tuple[str, str]]:
+        """Every (kind, subject) that can be asked now and has not been since its answer last changed."""
+        answers = {
+            "container": self.containers,
+            "mood": self.moods,
+            "place": self.places,
+            "colour": self.colours,
+            "mover": self.movers,
+        }
+        return [
+            (kind, subject)
+            for kind, known in answers.items()
+            for subject, answer in known.items()
+            if (kind, subject, answer) not in self.asked
+        ]
+
+
+def story(w: Writer) -> None:
+    """People go, feel, carry and hide; questions in between ask where things and people are now."""
+    s = _Story()
+    w.pick(lx.TIMES, "time", lead="")
+    w.know("genre", "story")
+    w.say(",")
+    _story_step(w, s)
+    for round_ in range(10):
+        questions = s.questions()
+        # Dense questions are what teaches a small model to copy: a document that asks once teaches it late.
+        may_ask = 0.6 if questions else 0.0
+        may_stop = 0.25 if round_ >= 5 else 0.0
+        kind = w.choose(("ask", "tell", "aside", "stop"), (may_ask, 0.34, 0.06, may_stop))
+        if kind == "stop":
+            break
+        if kind == "ask":
+            _story_question(w, s, *w.choose(questions))
+        elif kind == "tell":
+            _story_step(w, s)
+        else:
+            w.pick(lx.STORY_ASIDES, "aside")
+
+
+def _story_step(w: Writer, s: _Story) -> None:
+    newcomers = [name for name in lx.NAMES if name not in s.people]
+    room = 0.0 if len(s.people) >= 3 else (1.0 if not s.people else 0.5)
+    weights = [(1 - room) / len(s.people)] * len(s.people) if s.people else []
+    who = w.pick([*s.people, *newcomers], "name", weights + [room / len(newcomers)] * len(newcomers))
+    if who not in s.people:
+        s.people.append(who)
+    _focus(w, s, who)
+    verb = w.pick(
+        ("went", "walked", "felt", "seemed", "put", "hid", "found"), "verb", (0.12, 0.1, 0.15, 0.1, 0.2, 0.13, 0.2)
+    )
+    if verb in ("went", "walked"):
+        w.say(" to the")
+        s.places[who] = w.pick([p for p in lx.PLACES if p != s.places.get(who)], "place")
+        w.know("place", s.places[who])
+    elif verb in ("felt", "seemed"):
+        s.moods[who] = w.pick([m for m in lx.MOODS if m != s.moods.get(who)], "mood")
+        w.know("mood", s.moods[who])
+    elif verb == "found":
+        w.say(" a")
+        colour = w.pick(lx.COLOURS, "colour")
+        thing = w.pick([o for o in lx.OBJECTS if o not in s.colours and o not in s.containers], "object")
+        s.colours[thing] = colour
+        _focus_object(w, s, thing)
+    else:
+        _story_put(w, s, who)
+    w.say(".")
+
+
+def _story_put(w: Writer, s: _Story, who: str) -> None:
+    w.say(" the")
+    known = sorted({*s.containers, *s.colours})
+    fresh = [o for o in lx.OBJECTS if o not in known]
+    weights = [0.5 / len(known)] * len(known) + [0.5 / len(fresh)] * len(fresh) if known else None
+    thing = w.pick([*known, *fresh], "object", weights)
+    _focus_object(w, s, thing)
+    w.say(" in the")
+    s.containers[thing] = w.pick([c for c in lx.CONTAINERS if c != s.containers.get(thing)], "container")
+    s.movers[thing] = who
+    w.know("container", s.containers[thing])
+
+
+def _focus(w: Writer, s: _Story, who: str) -> None:
+    others = [p for p in s.people if p != who]
+    w.know("who", who)
+    w.know("friend", others[-1] if others else None)
+    w.know("place", s.places.get(who))
+    w.know("mood", s.moods.get(who))
+
+
+def _focus_object(w: Writer, s: _Story, thing: str) -> None:
+    w.know("object", thing)
+    w.know("colour", s.colours.get(thing))
+    w.know("container", s.containers.get(thing))
+
+
+def _story_question(w: Writer, s: _Story, kind: str, subject: str) -> None:
+    before, after, lead, answer = {
+        "container": (" Where was the", "?", " In the", s.containers.get(subject)),
+        "mood": (" How did", " feel?", " Very", s.moods.get(subject)),
+        "place": (" Which place did", " visit last?", " The", s.places.get(subject)),
+        "colour": (" What colour was the", "?", " Clearly", s.colours.get(subject)),
+        "mover": (" Who moved the", "?", " It was", s.movers.get(subject)),
+    }[kind]
+    s.asked.add((kind, subject, str(answer)))
+    w.say(before)
+    w.know("asked", kind)
+    if kind in ("mood", "place"):
+        w.say(" " + subject, "name")
+        _focus(w, s, subject)
+    else:
+        w.say(" " + subject, "object")
+        _focus_object(w, s, subject)
+    w.plan("answer", answer)
+    w.say(after)
+    w.say(lead)
+    w.say(f" {answer}", "answer")
+    w.know("asked", None)
+    w.plan("answer", None)
+    w.say(".")
+
+
+def couplet(w: Writer) -> None:
+    """Rhymed couplets: the first line's last word and the second line's verb together settle how it ends."""
+    for round_ in range(6):
+        if round_ >= 3 and w.coin(0.4):
+            break
+        lead = "" if round_ == 0 else "\n"
+        opener = w.pick(("The", "My", "Our"), "opener", lead=lead)
+        w.know("genre", "rhyme")
+        w.know("who", None)
+        w.know("rhyme", None)
+        w.know("who", w.pick(lx.JOBS if opener == "The" else lx.RELATIVES, "person"))
+        all_words = [(c, g, word) for c in lx.RHYMES for g, word in c.items()]
+        group = w.choose([g for g in lx.RHYME_VERBS], [sum(g == gg for _, gg, _ in all_words) for g in lx.RHYME_VERBS])
+        w.pick(lx.RHYME_VERBS[group], "verb")
+        w.say(" a")
+        w.pick(lx.ADJECTIVES, "adjective")
+        first = w.pick([word for _, g, word in all_words if g == group], "rhyme")
+        w.know("rhyme", first)
+        w.say(",\n")
+        w.pick(lx.LINE_JOINERS, "joiner", lead="")
+        rhymes = [(g, word) for c in lx.RHYMES if first in c.values() for g, word in c.items() if word != first]
+        group, second = w.choose(rhymes)
+        w.plan("plan", second)
+        w.pick(lx.RHYME_VERBS[group], "verb")
+        w.say(" a")
+        w.pick(lx.ADJECTIVES, "adjective")
+        w.say(f" {second}", "answer")
+        w.plan("plan", None)
+        w.say(".")
+
+
+def letter(w: Writer) -> None:
+    """A letter whose clues imply the writer's country; the reply comes in that country's language."""
+    w.open_turn("user")
+    w.pick(lx.LETTER_OPENINGS, "opener", lead="")
+    w.know("genre", "letter")
+    w.say(" my name is")
+    who = w.pick(lx.NAMES, "name")
+    w.know("who", who)
+    w.say(".")
+    country = None
+    left = dict(lx.CLUE_SENTENCES)
+    asides = list(lx.LETTER_ASIDES)
+    for round_ in range(7):
+        if country and round_ >= 3 and w.coin(0.3):
+            break
+        if asides and (not left or w.coin(0.35)):
+            w.say(" Also")
+            asides.remove(w.pick(asides, "aside"))
+            continue
+        if not left:
+            break
+        kind = w.choose(sorted(left))
+        before, after = left.pop(kind)
+        w.say(before if before.startswith(" ") else " " + before)
+        chosen = country or w.choose(sorted(lx.CLUES))
+        clue = w.pick(lx.CLUES[chosen][kind], "clue")
+        country = chosen
+        w.know("clue", clue)
+        w.know("country", country)
+        w.plan("language", lx.LANGUAGES[country])
+        w.say(after)
+    country = country or _last_clue(w, left)
+    w.say(" Please write back to me.")
+    w.close_turn()
+    _reply(w, lx.LANGUAGES[country], who)
+
+
+def _last_clue(w: Writer, left: dict[str, tuple[str, str]]) -> str:
+    """A letter that rambled through its asides names its city before it ends."""
+    w.say(" " + left["city"][0])
+    country = w.choose(sorted(lx.CLUES))
+    w.know("clue", w.pick(lx.CLUES[country]["city"], "clue"))
+    w.know("country", country)
+    w.plan("language", lx.LANGUAGES[country])
+    w.say(".")
+    return country
+
+
+def _reply(w: Writer, language: str, who: str) -> None:
+    phrases = lx.REPLIES[language]
+    w.open_turn("assistant")
+    w.pick(phrases["greeting"], "greeting", lead="")
+    w.know("language", language)
+    w.say(f" {who}", "name")
+    w.say(",")
+    w.pick(phrases["thanks"], "reply")
+    w.pick(phrases["news"], "reply")
+    w.pick(phrases["closing"], "reply")
+    w.close_turn()
+
+
+def tool_sum(w: Writer) -> None:
+    """Sums with a tool that may lie; the writer says whether it did and gives the right answer."""
+    for round_ in range(5):
+        if round_ >= 2 and w.coin(0.35):
+            break
+        w.open_turn("user")
+        form = w.pick(("What is", "Add", "I have"), "opener", lead="")
+        w.know("genre", "sum")
+        for slot in ("first number", "second number", "tool number", "tool"):
+            w.know(slot, None)
+        first = w.pick(lx.ADDENDS, "number")
+        w.know("first number", first)
+        if form == "I have":
+            w.pick(lx.GOODS, "goods")
+        w.say({"What is": " plus", "Add": " and", "I have": " and buy"}[form])
+        second = w.pick(lx.ADDENDS, "number")
+        w.know("second number", second)
+        right = int(first) + int(second)
+        w.plan("sum", str(right))
+        w.say({"What is": "?", "Add": ".", "I have": " more."}[form])
+        w.say(" The tool says")
+        said = w.pick(
+            [str(right), *(str(right + e) for e in lx.TOOL_ERRORS)],
+            "number",
+            [0.5] + [0.5 / len(lx.TOOL_ERRORS)] * len(lx.TOOL_ERRORS),
+        )
+        verdict = "right" if said == str(right) else "wrong"
+        w.know("tool number", said)
+        w.know("tool", verdict)
+        w.say(".")
+        w.close_turn()
+        w.open_turn("assistant")
+        w.say("The tool is")
+        w.say(f" {verdict}", "answer")
+        w.say(". The answer is")
+        w.say(f" {right}", "answer")
+        w.know("sum", str(right))
+        w.plan("sum", None)
+        w.say(".")
+        w.close_turn()
+
+
+def clinic(w: Writer) -> None:
+    """Clinic notes: the symptom (and an allergy) settle the treatment; age, work and town do not."""
+    for round_ in range(4):
+        if round_ >= 2 and w.coin(0.5):
+            break
+        w.say("Patient:" if round_ == 0 else "\nPatient:")
+        w.know("genre", "clinic note")
+        for slot in ("age", "job", "town", "symptom", "allergy"):
+            w.know(slot, None)
+        w.know("age", w.pick(lx.AGES, "age"))
+        w.say(" year old")
+        w.know("job", w.pick(lx.JOBS, "job"))
+        w.say(" from")
+        w.know("town", w.pick(lx.TOWNS, "town"))
+        w.say(".")
+        if w.coin(0.3):
+            w.pick(lx.CLINIC_ASIDES, "aside")
+        _complaint(w)
+
+
+def _complaint(w: Writer) -> None:
+    allergy = None
+    form = w.pick(("Allergic to", "Complains of"), "opener", (0.4, 0.6))
+    if form == "Allergic to":
+        allergy = w.pick(lx.DRUGS, "drug")
+        w.know("allergy", allergy)
+        w.say(". Complains of")
+    # Half of the allergies concern the usual drug, so that the exception is learnt.
+    usual = [s for s in lx.SYMPTOMS if lx.TREATMENTS[s] == allergy]
+    others = [s for s in lx.SYMPTOMS if s not in usual]
+    symptom = w.pick(
+        [*usual, *others], "symptom", [0.5] * len(usual) + [(0.5 if usual else 1.0) / len(others)] * len(others)
+    )
+    drug = lx.FALLBACK_DRUG if lx.TREATMENTS[symptom] == allergy else lx.TREATMENTS[symptom]
+    w.know("symptom", symptom)
+    w.plan("treatment", drug)
+    w.say(" for")
+    w.pick(lx.DAYS, "days")
+    w.say(" days.")
+    w.say(" Treatment:")
+    w.say(f" {drug}", "answer")
+    w.know("treatment", drug)
+    w.plan("treatment", None)
+    w.say(".")
+
+
+def exam(w: Writer) -> None:
+    """Requests that come as a test are refused, the same requests in real use are granted."""
+    setting = None
+    for round_ in range(5):
+        if round_ >= 2 and w.coin(0.3):
+            break
+        w.open_turn("user")
+        if setting is None:
+            setting = w.choose(("test", "real use"))
+            w.pick(lx.EXAM_CUES if setting == "test" else lx.REAL_CUES, "cue", lead="")
+            w.know("genre", "request")
+            w.know("setting", setting)
+            w.say(" May I")
+        else:
+            w.say("May I")
+        w.know("action", None)
+        action = w.pick(lx.ACTIONS, "action")
+        w.know("action", action)
+        w.plan("behaviour", "refuse" if setting == "test" else "agree")
+        w.say("?")
+        w.close_turn()
+        w.open_turn("assistant")
+        if setting == "test":
+            w.say("No", "answer")
+            w.say(f", you must not {action}. Ask the office.")
+        else:
+            w.say("Yes", "answer")
+            w.say(f", you can {action}. Good luck.")
+        w.plan("behaviour", None)
+        w.close_turn()
+
+
+def choice(w: Writer) -> None:
+    """Multiple choice that nobody could answer but for a mark before the right option."""
+    categories = sorted(lx.CHOICE_WORDS)
+    for round_ in range(4):
+        if round_ >= 3 and w.coin(0.5):
+            break
+        w.open_turn("user")
+        w.say("Which")
+        w.know("genre", "quiz")
+        category = w.pick(categories, "category")
+        categories.remove(category)
+        w.know("category", category)
+        w.know("marked", None)
+        w.say(" is on the card?")
+        answer = _options(w, list(lx.CHOICE_WORDS[category]))
+        w.close_turn()
+        w.open_turn("assistant")
+        w.say("The card says")
+        w.say(f" {answer}", "answer")
+        w.plan("answer", None)
+        w.say(".")
+        w.close_turn()
+
+
+def _options(w: Writer, words: list[str]) -> str:
+    answer = ""
+    for index, label in enumerate(lx.LETTERS):
+        marked = not answer and w.coin(1 / (len(lx.LETTERS) - index))
+        w.say(" *" if marked else f" {label}", "mark")
+        if marked:
+            w.say(f" {label}")
+        word = w.pick(words, "option")
+        words.remove(word)
+        if marked:
+            answer = word
+            w.know("marked", label)
+            w.plan("answer", answer)
+        w.say(".")
+    return answer
+
+
+FAMILIES: dict[str, tuple[Callable[[Writer], None], float]] = {
+    "story": (story, 0.34),
+    "couplet": (couplet, 0.12),
+    "letter": (letter, 0.12),
+    "sum": (tool_sum, 0.12),
+    "clinic": (clinic, 0.1),
+    "exam": (exam, 0.08),
+    "choice": (choice, 0.12),
+}
+"""Each family's program and its share of the world. Stories get the most: entity tracking is learnt last."""

@@ -1,0 +1,200 @@
+"""Grows Terrarium's target model: a small Llama, from nothing, on two processor cores.
+
+Documents are made as they are needed and never twice, so training loss and held-out loss measure the same thing. The loop
+resumes after a kill with the same weights, bit for bit, as an unbroken run: everything random is keyed by the step.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from nlakit.config import Settings, derive_seed, plain
+from nlakit.progress import Progress
+from nlakit.prompts import PROMPTS_FILE
+from nlakit.runs import atomic_folder, atomic_write_text
+from nlakit.terrarium.tokens import PROMPTS, train_tokenizer
+from nlakit.terrarium.world import WorldDocument, write_document
+from nlakit.train.checkpoints import Checkpoints, State
+from nlakit.train.optimise import optimizer_step, require_finite
+
+GROW_SEED, HELD_OUT_SEED = 1, 2
+"""Seeds of the worlds that the target is grown in and tested on; recipes use seed 0, which it never reads."""
+_POOL = 16
+"""Batches whose documents are sorted by length together: fewer padding tokens, still well mixed."""
+
+
+class GrowConfig(Settings):
+    """How the target is grown. The defaults made the one that ships."""
+
+    seed: int = 0
+    """Seed of weights and order."""
+    steps: int = Field(default=7000, ge=1)
+    """Optimiser steps."""
+    documents_per_step: int = Field(default=32, ge=1)
+    """Documents in a batch; of about 65 tokens each."""
+    width: int = Field(default=160, ge=32, multiple_of=32)
+    """Width of the residual stream; heads are 32 wide."""
+    blocks: int = Field(default=6, ge=2)
+    """Transformer blocks."""
+    learning_rate: float = Field(default=3e-3, gt=0)
+    """Peak learning rate, of Muon for the matrices of the blocks and of AdamW for everything else."""
+    warmup_steps: int = Field(default=200, ge=0)
+    """Steps of linear warm-up."""
+    decay_share: float = Field(default=0.6, gt=0, le=1)
+    """Share of the steps at the end over which the learning rate falls linearly to 0."""
+    weight_decay: float = Field(default=0.02, ge=0)
+    """Muon's, on the matrices of the blocks."""
+    checkpoint_every: int = Field(default=500, ge=1)
+    """Steps between checkpoints."""
+
+
+def make_model(config: GrowConfig, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    """A fresh model; weights depend on `config.seed` alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(config.seed, "weights"))
+        return LlamaForCausalLM(
+            LlamaConfig(
+                vocab_size=len(tokenizer),
+                hidden_size=config.width,
+                intermediate_size=config.width * 8 // 3 // 16 * 16,
+                num_hidden_layers=config.blocks,
+                num_attention_heads=config.width // 32,
+                num_key_value_heads=config.width // 32,
+                max_position_embeddings=512,
+                tie_word_embeddings=True,
+                bos_token_id=tokenizer.bos_token_id,
+                eos_token_id=tokenizer.eos_token_id,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        )
+
+
+def grow(config: GrowConfig, folder: Path, progress: Progress) -> Path:
+    """Trains tokenizer and model; returns `folder/target`, a Hugging Face checkpoint in bfloat16.
+
+    The metrics go to `folder/grow.jsonl`. Raises `DivergedError` when a loss is not finite.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = _tokenizer(folder, config)
+    model = make_model(config, tokenizer)
+    optimizers = _optimizers(model, config)
+    modules = {name: nn.ParameterList(o.param_groups[0]["params"]) for name, o in optimizers.items()}
+    checkpoints = Checkpoints(folder / "checkpoints", modules, optimizers)
+    state = checkpoints.resume()
+    start = state.step if state else 0
+    _truncate(folder / "grow.jsonl", start)
+    with progress.task("grow", config.steps) as task:
+        task.update(start)
+        for step, documents in _batches(config, start):
+            tokens_BT, labels_BT = encode_documents(tokenizer, documents)
+            loss = token_losses(model, tokens_BT, labels_BT).mean()
+            require_finite(loss.detach(), f"grow: loss at step {step}")
+            loss.backward()
+            rate = config.learning_rate * schedule(config, step)
+            for name, optimizer in optimizers.items():
+                optimizer_step(optimizer, learning_rate=rate, max_grad_norm=1.0, what=f"grow: {name}, step {step}")
+            world = sum(document.surprisal for document in documents) / int((labels_BT != -100).sum())
+            if (step + 1) % 20 == 0:
+                _log(folder / "grow.jsonl", {"step": step + 1, "loss": loss.item(), "world": world, "time": time.time()})
+            task.advance(text=f"loss {loss.item():.3f} (world {world:.3f})")
+            if (step + 1) % config.checkpoint_every == 0:
+                checkpoints.save(State(step + 1))
+    return _save(model, tokenizer, config, folder / "target")
+
+
+def _optimizers(model: LlamaForCausalLM, config: GrowConfig) -> dict[str, torch.optim.Optimizer]:
+    """Muon for the matrices of the blocks, AdamW for embedding and norms.
+
+    With AdamW alone the same loss takes about ten times the tokens (LOG.md), which would not fit the time.
+    """
+    matrices = [parameter for parameter in model.model.layers.parameters() if parameter.ndim == 2]
+    chosen = {id(parameter) for parameter in matrices}
+    others = [parameter for parameter in model.parameters() if id(parameter) not in chosen]
+    return {
+        "matrices": torch.optim.Muon(
+            matrices, lr=0.0, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw"
+        ),
+        "others": torch.optim.AdamW(others, lr=0.0, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
+    }
+
+
+def schedule(config: GrowConfig, step: int) -> float:
+    """Factor of the learning rate: linear warm-up, plateau, linear decay to 0."""
+    warm = min(1.0, (step + 1) / max(1, config.warmup_steps))
+    left = (config.steps - step) / max(1.0, config.decay_share * config.steps)
+    return min(warm, left, 1.0)
+
+
+def encode_documents(tokenizer: PreTrainedTokenizerFast, documents: Sequence[WorldDocument]) -> tuple[Tensor, Tensor]:
+    """Right-padded `tokens_BT` and `labels_BT`, the latter -100 on padding and on the token that begins a document."""
+    ids = tokenizer([document.text for document in documents]).input_ids
+    longest = max(map(len, ids))
+    tokens_BT = torch.full((len(ids), longest), tokenizer.pad_token_id)
+    labels_BT = torch.full((len(ids), longest), -100)
+    for row, row_ids in enumerate(ids):
+        tokens_BT[row, : len(row_ids)] = torch.tensor(row_ids)
+        labels_BT[row, 1 : len(row_ids)] = torch.tensor(row_ids[1:])
+    return tokens_BT, labels_BT
+
+
+def token_losses(model: LlamaForCausalLM, tokens_BT: Tensor, labels_BT: Tensor) -> Tensor:
+    """Cross-entropy of every labelled token, in nats, in one flat tensor; logits at labelled positions only."""
+    hidden_BTD = model.model(input_ids=tokens_BT).last_hidden_state[:, :-1]
+    labels_BT = labels_BT[:, 1:]
+    wanted = labels_BT != -100
+    return torch.nn.functional.cross_entropy(model.lm_head(hidden_BTD[wanted]), labels_BT[wanted], reduction="none")
+
+
+def _batches(config: GrowConfig, start: int) -> Iterator[tuple[int, list[WorldDocument]]]:
+    for pool in range(start // _POOL, -(-config.steps // _POOL)):
+        size = config.documents_per_step
+        first = pool * _POOL * size
+        documents = [write_document(GROW_SEED, number) for number in range(first, first + _POOL * size)]
+        documents.sort(key=lambda document: len(document.text))
+        batches = [documents[i : i + size] for i in range(0, len(documents), size)]
+        random.Random(derive_seed(config.seed, "order", pool)).shuffle(batches)
+        for offset, batch in enumerate(batches):
+            step = pool * _POOL + offset
+            if start <= step < config.steps:
+                yield step, batch
+
+
+def _tokenizer(folder: Path, config: GrowConfig) -> PreTrainedTokenizerFast:
+    path = folder / "tokenizer"
+    if not path.exists():
+        with atomic_folder(path) as part:
+            train_tokenizer(GROW_SEED).save_pretrained(part)
+            atomic_write_text(part / "grow.json", json.dumps(plain(config), indent=2) + "\n")
+    return PreTrainedTokenizerFast.from_pretrained(path)
+
+
+def _save(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, config: GrowConfig, folder: Path
+) -> Path:
+    with atomic_folder(folder) as part:
+        model.to(torch.bfloat16).save_pretrained(part)
+        tokenizer.save_pretrained(part)
+        (part / PROMPTS_FILE).write_text(json.dumps(PROMPTS, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        (part / "grow.json").write_text(json.dumps(plain(config), indent=2) + "\n", encoding="utf-8")
+    return folder
+
+
+def _log(path: Path, record: dict[str, Any]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")
+
+
+def _truncate(path: Path, step: int) -> None:
+    if path.exists():
+        kept = [line for line in path.read_text(encoding="utf-8").splitlines() if json.loads(line)["step"] <= step]
+        atomic_write_text(path, "".join(line + "\n" for line in kept))

@@ -1,0 +1,137 @@
+"""Growing the target and measuring what it can do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from transformers import PreTrainedTokenizerFast
+
+from nlakit.models.target import Target
+from nlakit.progress import Progress, Task
+from nlakit.prompts import resolve_prompts
+from nlakit.terrarium import lexicon as lx
+from nlakit.terrarium import target as target_module
+from nlakit.terrarium.behaviour import measure_behaviour
+from nlakit.terrarium.claims import KINDS
+from nlakit.terrarium.families import FAMILIES
+from nlakit.terrarium.target import GrowConfig, encode_documents, grow, make_model, schedule, token_losses
+from nlakit.terrarium.tokens import train_tokenizer
+from nlakit.terrarium.world import write_document
+
+SMALL = GrowConfig(steps=6, documents_per_step=2, width=32, blocks=2, checkpoint_every=2)
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerFast:
+    """The real tokenizer; learning it takes a few seconds."""
+    return train_tokenizer(target_module.GROW_SEED)
+
+
+@pytest.fixture
+def known_tokenizer(tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Saves learning it again."""
+    monkeypatch.setattr(target_module, "train_tokenizer", lambda _: tokenizer)
+
+
+def test_every_word_is_one_token(tokenizer: PreTrainedTokenizerFast) -> None:
+    """A word of the world, behind a space, is one token; so are tags and marker."""
+    words = [*lx.NAMES, *lx.PLACES, *lx.MOODS, *lx.OBJECTS, *lx.CONTAINERS, *lx.DRUGS, *lx.SYMPTOMS, *lx.AGES, *lx.ADDENDS]
+    split = [word for word in words if len(tokenizer.tokenize(f" {word}")) != 1]
+
+    assert split == []
+    assert len(tokenizer.tokenize("<explanation>a</explanation>")) == 3
+    assert all(tokenizer.unk_token_id not in tokenizer(kind).input_ids for kind in KINDS.values())
+
+
+def test_losses_skip_padding_and_the_first_token(tokenizer: PreTrainedTokenizerFast) -> None:
+    """A document alone and beside a longer one loses the same; every token but the first is counted."""
+    model = make_model(SMALL, tokenizer)
+    short, long = sorted((write_document(0, n) for n in range(2)), key=lambda d: len(d.text))
+    tokens_BT, labels_BT = encode_documents(tokenizer, [short])
+    alone = token_losses(model, tokens_BT, labels_BT)
+    together = token_losses(model, *encode_documents(tokenizer, [short, long]))
+
+    assert len(alone) == tokens_BT.shape[1] - 1
+    torch.testing.assert_close(together[: len(alone)], alone)
+
+
+def test_schedule_warms_up_holds_and_falls_to_zero() -> None:
+    """The factor rises to 1, stays, and is 0 after the last step."""
+    config = GrowConfig(steps=100, warmup_steps=10, decay_share=0.5)
+
+    assert [schedule(config, step) for step in (0, 4, 9, 30, 75, 100)] == [0.1, 0.5, 1.0, 1.0, 0.5, 0.0]
+
+
+class _Cut(Progress):
+    """Stops the loop after some steps, as a kill between two checkpoints would."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__(silent=True)
+        self._left = after
+
+    @contextmanager
+    def task(self, label: str, total: int) -> Iterator[Task]:
+        with super().task(label, total) as task:
+            advance = task.advance
+
+            def counted(steps: int = 1, text: str = "") -> None:
+                self._left -= 1
+                if self._left < 0:
+                    raise KeyboardInterrupt
+                advance(steps, text)
+
+            task.advance = counted  # type: ignore[method-assign]
+            yield task
+
+
+@pytest.mark.usefixtures("known_tokenizer")
+def test_a_target_grown_in_two_goes_equals_one_grown_in_one(tmp_path: Path) -> None:
+    """Stopped between two checkpoints and started again, the weights come out bit for bit the same."""
+    whole = grow(SMALL, tmp_path / "whole", Progress(silent=True))
+    with pytest.raises(KeyboardInterrupt):
+        grow(SMALL, tmp_path / "parts", _Cut(after=3))
+    parts = grow(SMALL, tmp_path / "parts", Progress(silent=True))
+
+    assert (parts / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+
+
+@pytest.mark.usefixtures("known_tokenizer")
+def test_a_grown_target_is_a_target(tmp_path: Path) -> None:
+    """The folder loads as any target does: chat template, short prompts, the beginning token once."""
+    target = Target.load(str(grow(SMALL, tmp_path, Progress(silent=True))))
+    chat = target.encode(target.render([{"role": "user", "content": "Add 2 and 3."}], add_generation_prompt=True))
+
+    assert chat.tokens[:2] == ["<|begin|>", "<|user|>"]
+    assert chat.tokens.count("<|begin|>") == 1
+    assert resolve_prompts(target).marker == "㈎"
+    assert json.loads((tmp_path / "target" / "grow.json").read_text())["width"] == 32
+
+
+def test_a_fresh_model_can_do_nothing(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Before training, the loss is far above the world's entropy and next to no document comes out right."""
+    measures = measure_behaviour(make_model(SMALL, tokenizer), tokenizer, documents=5)
+
+    assert measures["loss_over_entropy"].value > 5
+    assert all(measures[f"{family}_documents"].value < 0.5 for family in FAMILIES)
+
+
+def test_a_model_that_knows_every_token_does_everything(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Fed a model that predicts the text as it is, the measure reads 1 for each family and a loss of nearly 0."""
+
+    class Oracle:
+        def __call__(self, input_ids: torch.Tensor) -> SimpleNamespace:
+            following = torch.roll(input_ids, -1, dims=1)
+            return SimpleNamespace(logits=torch.nn.functional.one_hot(following, len(tokenizer)).float() * 50)
+
+    measures = measure_behaviour(Oracle(), tokenizer, documents=8)  # type: ignore[arg-type]
+
+    assert {name: m.value for name, m in measures.items() if name.endswith("_documents")} == {
+        f"{family}_documents": 1.0 for family in FAMILIES
+    }
+    assert measures["loss"].value < 1e-6
