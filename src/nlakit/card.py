@@ -1,0 +1,237 @@
+"""The card: the contract of a pair, kept beside its weights and verified before any compute.
+
+``card.yaml`` holds prompts, marker, site, scales, what the pair was trained from and on, and what was
+measured; ``stats.safetensors`` holds the mean direction. One writer, one reader, one version number.
+
+Axes: D width of a vector.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import torch
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from nlakit.errors import CardError
+from nlakit.prompts import Prompts, encode_once, locate_marker, tokenizer_fingerprint
+from nlakit.storage import atomic_write_bytes, atomic_write_text
+from nlakit.vectors import VectorStats
+
+SCHEMA_VERSION = 1
+CARD_FILE = "card.yaml"
+STATS_FILE = "stats.safetensors"
+PACKAGES = ("nlakit", "torch", "transformers", "tokenizers", "safetensors")
+
+
+class HasShape(Protocol):
+    """What of a target the card checks."""
+
+    name: str
+    revision: str | None
+    fingerprint: str
+    n_layers: int
+    d_model: int
+    tokenizer: Any
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Measure(_Part):
+    """One measured number with its interval."""
+
+    value: float | None
+    """The number; ``None`` where it could not be measured."""
+    low: float | None = None
+    """Lower end of the 95 % interval."""
+    high: float | None = None
+    """Upper end of the 95 % interval."""
+    n: int
+    """Rows (or claims) that the number is an average of."""
+    split: str
+    """Split that the rows come from."""
+
+
+class TargetRecord(_Part):
+    """The target model that the pair reads."""
+
+    model: str
+    """Plugin name, folder or Hugging Face id."""
+    revision: str | None = None
+    """Commit, tag or branch; ``None`` for folders and the default branch."""
+    fingerprint: str
+    """Hash over the target's weights."""
+    n_layers: int = Field(ge=1)
+    """Blocks of the target."""
+    d_model: int = Field(ge=1)
+    """Width of its residual stream."""
+    tokenizer_fingerprint: str
+    """Hash over the tokenizer."""
+
+    @classmethod
+    def of(cls, target: HasShape) -> Self:
+        """Record a live target."""
+        return cls(
+            model=target.name,
+            revision=target.revision,
+            fingerprint=target.fingerprint,
+            n_layers=target.n_layers,
+            d_model=target.d_model,
+            tokenizer_fingerprint=tokenizer_fingerprint(target.tokenizer),
+        )
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that decide numbers."""
+    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "unknown"
+    return found
+
+
+class Card(BaseModel):
+    """What a pair promises. Frozen: a changed card is a new one (``card.model_copy(update=...)``)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, arbitrary_types_allowed=True)
+
+    schema_version: int = SCHEMA_VERSION
+    """Version of this file's layout."""
+    name: str
+    """Name of the pair."""
+    target: TargetRecord
+    """The target that the pair reads."""
+    site: str
+    """Where in the target vectors are read, such as ``resid.3``."""
+    prompts: Prompts
+    """Both prompts and the marker."""
+    injection_scale: float = Field(gt=0, allow_inf_nan=False)
+    """L2 norm that a vector is set to before it replaces the marker's embedding."""
+    max_new_tokens: int = Field(ge=1)
+    """Length limit of an explanation in tokens, tags included."""
+    stats: VectorStats = Field(exclude=True)
+    """Mean and variance of the training rows' directions, the baseline of every FVE."""
+    training: dict[str, Any] = {}
+    """How the pair was trained."""
+    data: dict[str, Any] = {}
+    """Corpus and extraction settings with their seed, so that held-out rows can be built again."""
+    results: dict[str, Measure] = {}
+    """What was measured, by name of the measure."""
+    versions: dict[str, str] = Field(default_factory=library_versions)
+    """Library versions of the training run."""
+    created_at: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    """When the card was written, UTC."""
+
+    def save(self, folder: Path) -> Path:
+        """Write ``card.yaml`` and ``stats.safetensors`` into a folder; returns the card's path."""
+        folder.mkdir(parents=True, exist_ok=True)
+        content = self.model_dump(mode="json")
+        content["variance"] = self.stats.variance
+        text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
+        atomic_write_bytes(folder / STATS_FILE, save_tensors({"mean": self.stats.mean_D.float().contiguous().cpu()}))
+        atomic_write_text(folder / CARD_FILE, text)
+        return folder / CARD_FILE
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read a card; raises ``CardError`` when a file is missing or damaged, listing all wrong fields together."""
+        path = folder / CARD_FILE
+        if not path.is_file():
+            raise CardError(f"there is no {CARD_FILE} in {folder}.")
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise CardError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+        if not isinstance(content, dict):
+            raise CardError(f"{path} holds {type(content).__name__}, a mapping was expected.")
+        version = content.get("schema_version")
+        if version != SCHEMA_VERSION:
+            raise CardError(
+                f"{path} has schema_version {version!r}, and this nlakit reads {SCHEMA_VERSION}; upgrade nlakit."
+            )
+        variance = content.pop("variance", None)
+        if not isinstance(variance, float) or not 0 < variance <= 1:
+            raise CardError(f"{path} has variance {variance!r}; a number above 0 and at most 1 was expected.")
+        mean_D = _load_mean(folder / STATS_FILE)
+        try:
+            card = cls.model_validate(content | {"stats": VectorStats(mean_D, variance)})
+        except ValidationError as error:
+            faults = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+            raise CardError(f"{path} is damaged: {faults}") from error
+        if mean_D.shape != (card.target.d_model,):
+            raise CardError(
+                f"{folder / STATS_FILE} has a mean of shape {tuple(mean_D.shape)}, and the card's vectors have "
+                f"{card.target.d_model} components."
+            )
+        return card
+
+    def verify_tokenizer(self, tokenizer: Any, *, exact: bool = True) -> int:
+        """Check that prompts come out of this tokenizer as declared; returns the marker's position in the prompt.
+
+        The marker must be one token, once, between its declared neighbours, and a beginning-of-sequence
+        token may stand at most once. ``exact`` demands the declared tokenizer fingerprint as well.
+        Raises ``CardError`` with what was found.
+        """
+        marker, position = locate_marker(tokenizer, self.prompts.verbalizer, self.prompts.marker)
+        declared = self.prompts.marker_token
+        if marker != declared:
+            raise CardError(
+                f"the card declares the marker as token {declared.id} between {declared.left_id} and {declared.right_id}, "
+                f"and this tokenizer gives {marker.id} between {marker.left_id} and {marker.right_id}; "
+                "it is not the tokenizer that the pair was trained with."
+            )
+        texts = {
+            "verbalizer": self.prompts.verbalizer_text(tokenizer),
+            "reconstructor": self.prompts.reconstructor_text("text"),
+        }
+        for which, text in texts.items():
+            count = list(encode_once(tokenizer, text)["input_ids"]).count(tokenizer.bos_token_id)
+            if tokenizer.bos_token_id is not None and count > 1:
+                raise CardError(
+                    f"the {which} prompt has {count} beginning-of-sequence tokens, at most one was expected."
+                )
+        live = tokenizer_fingerprint(tokenizer)
+        if exact and live != self.target.tokenizer_fingerprint:
+            raise CardError(
+                f"the card was made with tokenizer {self.target.tokenizer_fingerprint}, and this one is {live}: "
+                "its vocabulary, special tokens or chat template differ."
+            )
+        return position
+
+    def verify_target(self, target: HasShape) -> None:
+        """Check the target's width, depth and weights against the card; all differences are named together."""
+        pairs = {
+            "d_model": (self.target.d_model, target.d_model),
+            "n_layers": (self.target.n_layers, target.n_layers),
+            "fingerprint": (self.target.fingerprint, target.fingerprint),
+        }
+        differences = [
+            f"{key} {card!r} on the card, {live!r} live" for key, (card, live) in pairs.items() if card != live
+        ]
+        if differences:
+            raise CardError(
+                f"target {target.name!r} is not the one the pair {self.name!r} was trained on: {'; '.join(differences)}."
+            )
+
+
+def _load_mean(path: Path) -> torch.Tensor:
+    """Read the mean direction; raises ``CardError`` when the file is missing, damaged or not finite."""
+    try:
+        mean_D = load_tensors(path.read_bytes())["mean"]
+    except (OSError, SafetensorError, KeyError) as error:
+        raise CardError(f"{path} with the mean direction cannot be read: {type(error).__name__}: {error}") from error
+    if mean_D.ndim != 1 or not bool(torch.isfinite(mean_D).all()):
+        raise CardError(f"{path} has a mean of shape {tuple(mean_D.shape)} or with values that are not finite.")
+    return mean_D.float()

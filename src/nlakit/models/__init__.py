@@ -1,0 +1,1 @@
+"""Targets, sites, injection, verbalizer, reconstructor and the pair."""

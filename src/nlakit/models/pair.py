@@ -1,0 +1,265 @@
+"""A pair: verbalizer and reconstructor with their card, and the target they read.
+
+::
+
+    pair/
+      card.yaml, stats.safetensors   the contract, verified before any compute
+      verbalizer/                    a Hugging Face causal language model with its tokenizer
+      reconstructor/                 blocks 0..K, the head in value_head.safetensors, a tokenizer
+      warm-start/                    optional: verbalizer/ and reconstructor/ as they were before reinforcement learning
+
+Axes: N vectors or texts, T tokens, D width of a vector.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from nlakit import plugins
+from nlakit.card import CARD_FILE, Card
+from nlakit.errors import CardError, InputError, ModelError, PairError, not_found
+from nlakit.explanations import Explanation
+from nlakit.models.readings import (
+    EARLY_POSITIONS,
+    EARLY_TOKEN,
+    OUTLIER_FACTOR,
+    OUTLIER_NORM,
+    SPECIAL_TOKEN,
+    Reading,
+    Score,
+    ScoredExplanation,
+)
+from nlakit.models.reconstructor import Reconstructor
+from nlakit.models.sampler import sample
+from nlakit.models.sites import Site
+from nlakit.models.target import Encoded, Target
+from nlakit.models.verbalizer import Verbalizer
+from nlakit.prompts import tokenizer_fingerprint
+from nlakit.storage import atomic_folder
+from nlakit.vectors import check_vectors, direction_error
+
+VERBALIZER, RECONSTRUCTOR, WARM_START = "verbalizer", "reconstructor", "warm-start"
+DEFAULT_PAIR = "terrarium"
+
+
+def pair_folder(name_or_path: str | Path) -> Path:
+    """Return the folder of a pair: an existing path, or the name of an installed pair.
+
+    Raises ``NotFoundError`` for a name that is not installed and ``PairError`` for a folder without a card.
+    """
+    path = Path(name_or_path)
+    if not path.is_dir():
+        names = plugins.names(plugins.PAIRS)
+        if isinstance(name_or_path, Path) or "/" in name_or_path:
+            raise PairError(
+                f"there is no folder {str(name_or_path)!r}; give a pair's folder or one of: {', '.join(names)}."
+            )
+        if name_or_path not in names:
+            raise not_found("pair", name_or_path, names)
+        path = Path(plugins.load(plugins.PAIRS, name_or_path)())
+    if not (path / CARD_FILE).is_file():
+        raise PairError(f"{str(path)!r} is no pair: it has no {CARD_FILE}.")
+    return path
+
+
+class Pair:
+    """A verbalizer and a reconstructor that belong together.
+
+    ``target`` is ``None`` when the pair was loaded without it; then vectors can be described and
+    scored, and texts cannot be read.
+    """
+
+    def __init__(self, target: Target | None, verbalizer: Verbalizer, reconstructor: Reconstructor, card: Card) -> None:
+        self.target = target
+        self.verbalizer = verbalizer
+        self.reconstructor = reconstructor
+        self.card = card
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | Path = DEFAULT_PAIR,
+        *,
+        device: str = "cpu",
+        load_target: bool = True,
+        part: str = ".",
+    ) -> Self:
+        """Load and verify a pair; ``part="warm-start"`` takes the weights from before reinforcement learning.
+
+        Verified before anything is computed: the card against the live tokenizers and target, widths,
+        finite weights, a head that training has moved, and that injected vectors arrive in the
+        verbalizer and matter. Raises ``NotFoundError`` or ``PairError`` for what is no pair,
+        ``CardError`` where card and models disagree, ``ModelError`` for damaged weights.
+        """
+        folder = pair_folder(name_or_path)
+        card = Card.load(folder)
+        parts = folder / part
+        absent = [name for name in (VERBALIZER, RECONSTRUCTOR) if not (parts / name).is_dir()]
+        if absent:
+            raise PairError(f"{str(parts)!r} is no pair: it has no folder {' and no folder '.join(absent)}.")
+        verbalizer = Verbalizer.load(
+            parts / VERBALIZER,
+            card.prompts,
+            injection_scale=card.injection_scale,
+            max_new_tokens=card.max_new_tokens,
+            device=device,
+        )
+        reconstructor = Reconstructor.load(parts / RECONSTRUCTOR, card.prompts, device=device)
+        target = Target.load(card.target.model, card.target.revision, device=device) if load_target else None
+        pair = cls(target, verbalizer, reconstructor, card)
+        pair.verify()
+        return pair
+
+    def verify(self) -> None:
+        """Check card, tokenizers, widths and weights against each other, and prove the injection."""
+        card, width = self.card, self.card.target.d_model
+        card.verify_tokenizer(self.verbalizer.tokenizer)
+        if tokenizer_fingerprint(self.reconstructor.tokenizer) != card.target.tokenizer_fingerprint:
+            raise CardError("the reconstructor's tokenizer is not the one that the card declares.")
+        if self.target is not None:
+            card.verify_target(self.target)
+            card.verify_tokenizer(self.target.tokenizer)
+            Site.parse(card.site).check(self.target)
+        for name, found in ((VERBALIZER, self.verbalizer.width), (RECONSTRUCTOR, self.reconstructor.width)):
+            if found != width:
+                raise CardError(f"the {name} works with vectors of width {found}, and the card declares {width}.")
+        head = self.reconstructor.value_head.weight
+        if card.training and torch.equal(head, torch.eye(*head.shape, device=head.device)):
+            raise ModelError(
+                "the reconstructor's head is the identity it started from, though the card has a training record; "
+                "its weights were not saved."
+            )
+        self.verbalizer.self_check()
+
+    def save(self, folder: str | Path, *, dtype: str | None = None, warm_start: str | Path | None = None) -> Path:
+        """Write the pair as one atomic folder; returns it.
+
+        ``dtype="bfloat16"`` halves the size (heads stay float32). ``warm_start`` is the folder of the
+        pair as it was before reinforcement learning; its weights are kept beside the final ones.
+        """
+        folder = Path(folder)
+        with atomic_folder(folder) as work:
+            self.card.save(work)
+            self.verbalizer.save(work / VERBALIZER, dtype)
+            self.reconstructor.save(work / RECONSTRUCTOR, dtype)
+            if warm_start is not None:
+                self._save_warm_start(Path(warm_start), work / WARM_START, dtype)
+        return folder
+
+    def _save_warm_start(self, source: Path, folder: Path, dtype: str | None) -> None:
+        """Copy the weights of the earlier pair, cast like the others."""
+        absent = [name for name in (VERBALIZER, RECONSTRUCTOR) if not (source / name).is_dir()]
+        if absent:
+            raise PairError(f"{str(source)!r} is no warm start: it has no folder {' and no folder '.join(absent)}.")
+        if dtype is None:
+            for name in (VERBALIZER, RECONSTRUCTOR):
+                shutil.copytree(source / name, folder / name)
+            return
+        scale, limit = self.card.injection_scale, self.card.max_new_tokens
+        earlier = Verbalizer.load(source / VERBALIZER, self.card.prompts, injection_scale=scale, max_new_tokens=limit)
+        earlier.save(folder / VERBALIZER, dtype)
+        Reconstructor.load(source / RECONSTRUCTOR, self.card.prompts).save(folder / RECONSTRUCTOR, dtype)
+
+    def read(
+        self,
+        content: str | Sequence[Mapping[str, str]],
+        *,
+        positions: Sequence[int] | None = None,
+        samples: int = 1,
+        temperature: float = 1.0,
+        seed: int = 0,
+    ) -> list[Reading]:
+        """Read the vectors of a text, or of chat messages put through the target's chat template.
+
+        ``positions`` are token indices, negative ones counted from the end; ``None`` reads every token.
+        Raises ``InputError`` for an empty or too long text and for positions outside it, and
+        ``PairError`` when the pair was loaded without its target.
+        """
+        if self.target is None:
+            raise PairError("this pair was loaded without its target and cannot read text; pass load_target=True.")
+        if isinstance(content, str):
+            # Read as the rows of a corpus are: what looks like a special token is ordinary text.
+            encoded = self.target.encode(content, literal=True)
+        else:
+            encoded = self.target.encode(self.target.render(content))
+        chosen = _resolve_positions(positions, len(encoded))
+        tokens_1T = torch.tensor([encoded.ids], device=self.target.device)
+        vectors_TD = Site.parse(self.card.site).read(self.target, tokens_1T)[0].float().cpu()
+        vectors_ND = vectors_TD[chosen]
+        explanations = self.describe(vectors_ND, samples=samples, temperature=temperature, seed=seed)
+        scored = self._score_explanations(explanations, vectors_ND.repeat_interleave(samples, dim=0))
+        norms_T = vectors_TD.norm(dim=-1)
+        return [
+            Reading(
+                position=position,
+                token_id=encoded.ids[position],
+                token=encoded.tokens[position],
+                norm=float(norms_T[position]),
+                explanations=scored[index * samples : (index + 1) * samples],
+                flags=self._flags(encoded, norms_T, position),
+            )
+            for index, position in enumerate(chosen)
+        ]
+
+    def describe(
+        self, vectors_ND: Tensor, *, samples: int = 1, temperature: float = 1.0, seed: int = 0
+    ) -> list[Explanation]:
+        """Put raw vectors into words: N x samples explanations, those of a vector together.
+
+        Raises ``InputError`` for vectors of the wrong width or with values that are not finite.
+        """
+        found = sample(self.verbalizer, vectors_ND, samples=samples, temperature=temperature, seed=seed)
+        return [item.explanation for item in found]
+
+    def reconstruct(self, texts: Sequence[str]) -> Tensor:
+        """Turn explanations into ``vectors_ND`` on the CPU; only their directions mean anything."""
+        return self.reconstructor.reconstruct(texts).cpu()
+
+    def score(self, texts: Sequence[str], vectors_ND: Tensor) -> list[Score]:
+        """Score how well each text rebuilds its vector.
+
+        Raises ``InputError`` when the numbers of texts and vectors differ, a vector is zero, not
+        finite or of the wrong width.
+        """
+        vectors_ND = check_vectors(vectors_ND, self.card.target.d_model)
+        if len(texts) != len(vectors_ND):
+            raise InputError(
+                f"{len(texts)} texts and {len(vectors_ND)} vectors do not go together; give one text for each."
+            )
+        if not texts:
+            return []
+        errors = direction_error(self.reconstruct(texts), vectors_ND.cpu()).tolist()
+        variance = self.card.stats.variance
+        return [Score(error, 1 - error / 2, 1 - error / variance) for error in errors]
+
+    def _score_explanations(self, explanations: Sequence[Explanation], vectors_ND: Tensor) -> list[ScoredExplanation]:
+        """Score what succeeded; a failed explanation is never scored as text."""
+        ok = [row for row, explanation in enumerate(explanations) if explanation.ok]
+        scores = dict(zip(ok, self.score([explanations[row].text for row in ok], vectors_ND[ok]), strict=True))
+        return [ScoredExplanation(item.text, item.outcome, scores.get(row)) for row, item in enumerate(explanations)]
+
+    def _flags(self, encoded: Encoded, norms_T: Tensor, position: int) -> list[str]:
+        """Reasons to take the reading of a token with caution."""
+        ratio = float(norms_T[position] / norms_T.median())
+        flags = {
+            EARLY_TOKEN: position < EARLY_POSITIONS,
+            SPECIAL_TOKEN: encoded.ids[position] in set(self.verbalizer.tokenizer.all_special_ids),
+            OUTLIER_NORM: not 1 / OUTLIER_FACTOR <= ratio <= OUTLIER_FACTOR,
+        }
+        return [flag for flag, raised in flags.items() if raised]
+
+
+def _resolve_positions(positions: Sequence[int] | None, length: int) -> list[int]:
+    """Turn negative positions into positive ones; raises ``InputError`` naming those outside the text."""
+    if positions is None:
+        return list(range(length))
+    outside = [position for position in positions if not -length <= position < length]
+    if outside:
+        raise InputError(f"positions {outside} are outside the text, which has {length} tokens (0 to {length - 1}).")
+    return [position % length for position in positions]

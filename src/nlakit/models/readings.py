@@ -1,0 +1,143 @@
+"""Readings: what a pair says about the vectors of a text, with the scores that tell how far to trust it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from rich.table import Table
+from rich.text import Text
+
+from nlakit.errors import InputError
+from nlakit.explanations import Explanation, Outcome
+
+EARLY_TOKEN = "early token"  # noqa: S105 - a flag's name
+SPECIAL_TOKEN = "special token"  # noqa: S105 - a flag's name
+OUTLIER_NORM = "outlier norm"
+EARLY_POSITIONS = 10
+"""Tokens at the start of a text have vectors that few words describe; their readings are flagged."""
+OUTLIER_FACTOR = 3.0
+"""A norm this many times above or below the median of its text is flagged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How well one text rebuilds one vector."""
+
+    error: float
+    """2(1 - cos), in [0, 4]: 0 the same direction, 2 unrelated."""
+    cosine: float
+    """Cosine of reconstruction and vector."""
+    explained: float
+    """1 - error / variance: this row's share in an FVE; one row may be far below 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredExplanation:
+    """One explanation with its score; a failed one has an outcome other than ``ok`` and no score."""
+
+    text: str
+    outcome: Outcome
+    score: Score | None = None
+
+    @property
+    def explanation(self) -> Explanation:
+        """The explanation alone."""
+        return Explanation(self.text, self.outcome)
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is an explanation at all."""
+        return self.outcome is Outcome.OK
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the pair says about the vector at one token."""
+
+    position: int
+    """Index of the token in the text, counted from 0, special tokens included."""
+    token_id: int
+    token: str
+    """The token as text, with the white space before it."""
+    norm: float
+    """L2 norm of the raw vector."""
+    explanations: list[ScoredExplanation]
+    """One for every sample."""
+    flags: list[str] = field(default_factory=list)
+    """Reasons for caution: ``early token``, ``special token``, ``outlier norm``."""
+
+    def __str__(self) -> str:
+        """Write the reading as plain lines."""
+        flags = f"  [{', '.join(self.flags)}]" if self.flags else ""
+        lines = [f"{self.position:>4} {self.token!r}{flags}"]
+        lines += [f"     {_share(item)}  {_words(item)}" for item in self.explanations]
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the reading as JSON-ready types."""
+        record = asdict(self)
+        for item in record["explanations"]:
+            item["outcome"] = str(item["outcome"].value)
+        return record
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Self:
+        """Rebuild a reading from :meth:`to_json`; raises ``InputError`` when a field is missing or unknown."""
+        try:
+            explanations = [
+                ScoredExplanation(
+                    item["text"], Outcome(item["outcome"]), None if item["score"] is None else Score(**item["score"])
+                )
+                for item in record["explanations"]
+            ]
+            return cls(**{**record, "explanations": explanations})
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"this is no reading: {type(error).__name__}: {error}") from error
+
+
+def to_lines(readings: Sequence[Reading]) -> str:
+    """Write readings as JSON lines."""
+    return "".join(json.dumps(reading.to_json(), ensure_ascii=False) + "\n" for reading in readings)
+
+
+def from_lines(text: str) -> list[Reading]:
+    """Read what :func:`to_lines` wrote; raises ``InputError`` naming the first line that is no reading."""
+    found = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        try:
+            found.append(Reading.from_json(json.loads(line)))
+        except (json.JSONDecodeError, InputError) as error:
+            raise InputError(f"line {number}: {error}") from error
+    return found
+
+
+def render_table(readings: Sequence[Reading]) -> Table:
+    """Build a rich table: position, token, share explained, words; failures and flags are marked."""
+    table = Table(show_lines=any(len(reading.explanations) > 1 for reading in readings))
+    table.add_column("pos", justify="right", style="dim")
+    table.add_column("token", no_wrap=True)
+    table.add_column("explained", justify="right")
+    table.add_column("explanation", ratio=1)
+    for reading in readings:
+        words = Text("\n").join(
+            Text(_words(item), style="" if item.ok else "italic red") for item in reading.explanations
+        )
+        if reading.flags:
+            words.append(f"\n({', '.join(reading.flags)})", style="dim")
+        shares = Text("\n".join(_share(item).strip() for item in reading.explanations))
+        token = Text(reading.token.replace("\n", "\\n"), style="bold")
+        table.add_row(str(reading.position), token, shares, words)
+    return table
+
+
+def _share(item: ScoredExplanation) -> str:
+    """The share explained, right-aligned in six columns."""
+    return "     -" if item.score is None else f"{item.score.explained:6.2f}"
+
+
+def _words(item: ScoredExplanation) -> str:
+    """The explanation, or how it failed."""
+    return item.text if item.ok else f"({item.outcome.value}) {item.text}".rstrip()

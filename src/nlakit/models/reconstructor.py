@@ -1,0 +1,203 @@
+"""The reconstructor: blocks 0..K of the target and a linear head, which turn an explanation back into a vector.
+
+The explanation stands in a fixed raw prompt, never in a chat format; the state of the last token goes
+through the head (paper, architecture). The final norm is replaced by the identity and the head starts
+as the identity, so that training begins at the target's own residual stream.
+
+Axes: B texts of a batch, N texts, T tokens, D width of the residual stream.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+from transformers import AutoModel
+
+from nlakit.errors import InputError, ModelError
+from nlakit.models.sites import Site, decoder_inputs
+from nlakit.models.target import Target, block_output, find_parts, load_model, load_tokenizer
+from nlakit.models.verbalizer import require_finite, save_weights
+from nlakit.prompts import Prompts, encode_many
+from nlakit.storage import atomic_write_bytes
+
+HEAD_FILE = "value_head.safetensors"
+BATCH_ROWS = 256
+BATCH_TOKENS = 16_384
+
+
+class Reconstructor(nn.Module):
+    """A truncated decoder (``backbone``) with its ``value_head``, tokenizer and prompt.
+
+    The head is a float32 ``Linear`` without bias, from the backbone's width to that of the vectors.
+    """
+
+    def __init__(self, backbone: Any, tokenizer: Any, prompts: Prompts, value_head: nn.Linear | None = None) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.tokenizer = tokenizer
+        self.prompts = prompts
+        config = backbone.config.get_text_config()
+        width: int = config.hidden_size
+        if value_head is None:
+            value_head = _bare_linear(width, width).to(next(backbone.parameters()).device)
+            nn.init.eye_(value_head.weight)
+        self.value_head = value_head
+        self.max_positions: int = getattr(config, "max_position_embeddings", None) or 2**20
+        self.takes_positions = "position_ids" in inspect.signature(backbone.forward).parameters
+        self.backbone.config.use_cache = False
+
+    @classmethod
+    def from_target(cls, target: Target, site: Site, prompts: Prompts) -> Self:
+        """Start from a trainable copy of the target's blocks 0..K; nothing above K is copied."""
+        site.check(target)
+        return cls(truncated_copy(target, site.layer + 1).requires_grad_(True), target.tokenizer, prompts)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.value_head.weight.device
+
+    @property
+    def width(self) -> int:
+        """Width D of the reconstructed vectors."""
+        return self.value_head.out_features
+
+    def forward(self, tokens_BT: Tensor, mask_BT: Tensor) -> Tensor:
+        """Return ``vectors_BD`` in float32, read at the right-most real token; padding may be on either side."""
+        out = self.backbone(**decoder_inputs(tokens_BT, mask_BT, self.takes_positions), use_cache=False)
+        states_BTD = block_output(out.last_hidden_state)
+        columns_T = torch.arange(mask_BT.shape[1], device=mask_BT.device)
+        last_B = (mask_BT.long() * columns_T).argmax(dim=1)
+        rows_B = torch.arange(len(tokens_BT), device=tokens_BT.device)
+        vectors_BD: Tensor = self.value_head(states_BTD[rows_B, last_B].float())
+        return vectors_BD
+
+    def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Tokenise explanations in the prompt, special tokens exactly once.
+
+        An empty text is allowed (a control). Raises ``InputError`` when one does not fit the window.
+        """
+        found = encode_many(self.tokenizer, [self.prompts.reconstructor_text(text) for text in texts])
+        longest = max((len(ids) for ids in found), default=0)
+        if longest > self.max_positions:
+            raise InputError(
+                f"an explanation makes {longest} tokens, and the reconstructor's window holds {self.max_positions}."
+            )
+        return found
+
+    def tokenise(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Tokenise and right-pad explanations; returns ``tokens_BT`` and the boolean ``mask_BT``."""
+        return self.pad(self.token_ids(texts))
+
+    def pad(self, ids: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """Right-pad tokenised prompts; returns ``tokens_BT`` and the boolean ``mask_BT``."""
+        longest = max(len(row) for row in ids)
+        # What fills the padding is never looked at; the last token of a prompt is always a valid one.
+        tokens_BT = torch.tensor([[*row, *[row[-1]] * (longest - len(row))] for row in ids], device=self.device)
+        lengths_B = torch.tensor([len(row) for row in ids], device=self.device)
+        mask_BT = torch.arange(longest, device=self.device) < lengths_B[:, None]
+        return tokens_BT, mask_BT
+
+    @torch.no_grad()
+    def reconstruct(self, texts: Sequence[str], batch_size: int = BATCH_ROWS) -> Tensor:
+        """Turn explanations into ``vectors_ND`` (float32), without gradients.
+
+        Texts are batched by length, at most ``batch_size`` of them and 16,384 tokens with padding, and
+        come back in their order; the result equals ``forward`` on each alone.
+        """
+        ids = self.token_ids(texts)
+        vectors_ND = torch.empty((len(ids), self.width), device=self.device)
+        order = sorted(range(len(ids)), key=lambda row: len(ids[row]), reverse=True)
+        was_training = self.training
+        self.eval()
+        start = 0
+        while start < len(order):
+            rows = order[start : start + max(1, min(batch_size, BATCH_TOKENS // len(ids[order[start]])))]
+            vectors_ND[rows] = self(*self.pad([ids[row] for row in rows]))
+            start += len(rows)
+        self.train(was_training)
+        return vectors_ND
+
+    def frozen_copy(self) -> Reconstructor:
+        """Return an independent copy without gradients."""
+        backbone, head = copy.deepcopy(self.backbone), copy.deepcopy(self.value_head)
+        return Reconstructor(backbone, self.tokenizer, self.prompts, head).requires_grad_(False).eval()
+
+    def save(self, folder: Path, dtype: str | None = None) -> None:
+        """Write backbone (in ``dtype``, if given), head (always float32) and tokenizer.
+
+        What was written is read back; raises ``ModelError`` when the head or the backbone holds
+        values that are not finite.
+        """
+        require_finite(self, folder)
+        save_weights(self.backbone, folder, dtype)
+        self.tokenizer.save_pretrained(folder)
+        weight_DD = self.value_head.weight.detach().float().cpu().contiguous()
+        atomic_write_bytes(folder / HEAD_FILE, save_tensors({"weight": weight_DD}))
+        if not torch.equal(load_head(folder).weight, weight_DD):
+            raise ModelError(
+                f"the head read back from {folder / HEAD_FILE} is not the one written; is the disk failing?"
+            )
+
+    @classmethod
+    def load(cls, folder: Path, prompts: Prompts, *, device: str = "cpu") -> Self:
+        """Load a reconstructor; raises ``ModelError`` when a file is missing or damaged, or values are not finite."""
+        options: dict[str, Any] = {"dtype": torch.float32} if device == "cpu" else {}
+        head = load_head(folder)
+        backbone = load_model(AutoModel, folder, without_norm=True, **options)
+        parts = find_parts(backbone)
+        setattr(parts.decoder, parts.norm_name, nn.Identity())
+        if head.in_features != backbone.config.get_text_config().hidden_size:
+            raise ModelError(
+                f"the head in {folder} takes states of width {head.in_features}, and its backbone gives "
+                f"{backbone.config.get_text_config().hidden_size}."
+            )
+        found = cls(backbone, load_tokenizer(folder), prompts, head)
+        require_finite(found, folder)
+        return found.to(device).eval()
+
+
+def _bare_linear(width_in: int, width_out: int) -> nn.Linear:
+    """Make a float32 linear layer without drawing its start from the global random generator."""
+    layer: nn.Linear = nn.utils.skip_init(nn.Linear, width_in, width_out, bias=False, dtype=torch.float32)
+    return layer
+
+
+def load_head(folder: Path) -> nn.Linear:
+    """Read ``value_head.safetensors``; raises ``ModelError`` when it is missing, damaged or not finite."""
+    path = folder / HEAD_FILE
+    try:
+        weight = load_tensors(path.read_bytes())["weight"].float()
+    except (OSError, SafetensorError, KeyError) as error:
+        raise ModelError(f"the reconstructor's head {path} cannot be read: {type(error).__name__}: {error}") from error
+    if weight.ndim != 2 or not bool(torch.isfinite(weight).all()):
+        raise ModelError(f"the head in {path} has shape {tuple(weight.shape)} or values that are not finite.")
+    head = _bare_linear(weight.shape[1], weight.shape[0])
+    with torch.no_grad():
+        head.weight.copy_(weight)
+    return head
+
+
+def truncated_copy(target: Target, n_blocks: int) -> Any:
+    """Copy a target's decoder with its first blocks only and without its final norm."""
+    parts = target.parts
+    shell = copy.copy(parts.decoder)
+    # A shallow copy shares its table of children; an own one keeps the target as it is.
+    shell._modules = dict(parts.decoder._modules)  # noqa: SLF001
+    shell._modules[parts.blocks_name] = nn.ModuleList(parts.blocks[:n_blocks])  # noqa: SLF001
+    shell._modules[parts.norm_name] = nn.Identity()  # noqa: SLF001
+    backbone = copy.deepcopy(shell)
+    config = backbone.config.get_text_config()
+    config.num_hidden_layers = n_blocks
+    if getattr(config, "layer_types", None):
+        config.layer_types = config.layer_types[:n_blocks]
+    return backbone

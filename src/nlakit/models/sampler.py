@@ -1,0 +1,204 @@
+"""The sampler: vectors in, sampled explanations out, with their log-probabilities.
+
+The shared beginning of the prompt runs once; what follows runs once for every vector, with the vector
+injected; then all rows decode together, without a mask because they have the same length, and rows
+that have ended leave the batch. Log-probabilities come from the raw distribution at temperature 1,
+and equal ``Verbalizer.log_probs`` of the same tokens.
+
+Axes: N vectors, R rows being decoded (vectors x samples), T new tokens, V vocabulary, D width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import DynamicCache
+
+from nlakit.config import derive_seed
+from nlakit.errors import InputError
+from nlakit.explanations import Explanation, Outcome
+from nlakit.models.cache import prefix_cache, widened, with_room
+from nlakit.models.verbalizer import Verbalizer
+from nlakit.vectors import check_vectors
+
+BATCH_ROWS = 256
+COMPACTION_STEPS = 3  # dropping ended rows copies the cache, which costs about this many decoding steps of the batch
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One sampled completion: its ids (closing tag or end token included), its text and how it ended.
+
+    ``log_probs`` has one value in nats for every id, or is ``None`` when they were not asked for.
+    """
+
+    ids: list[int]
+    text: str
+    outcome: Outcome
+    log_probs: Tensor | None = None
+
+    @property
+    def explanation(self) -> Explanation:
+        """The text with its outcome."""
+        return Explanation(self.text, self.outcome)
+
+
+@dataclass(slots=True)
+class _Decoded:
+    """Raw output of one batch."""
+
+    ids_RT: Tensor
+    logp_RT: Tensor | None
+    lengths_R: Tensor
+    stopped_R: Tensor
+
+
+def sample(
+    verbalizer: Verbalizer,
+    vectors_ND: Tensor,
+    *,
+    samples: int = 1,
+    temperature: float = 1.0,
+    max_new_tokens: int | None = None,
+    seed: int = 0,
+    keep_log_probs: bool = False,
+    batch_rows: int = BATCH_ROWS,
+) -> list[Sample]:
+    """Sample ``samples`` explanations for every vector; returns N x samples of them, those of a vector together.
+
+    ``temperature`` 0 takes the likeliest token (one sample is then as good as many). The same seed,
+    vectors and settings give the same result on the same machine. A row ends with the closing tag or
+    a stop token; at ``max_new_tokens`` (default: the verbalizer's) it is cut off.
+
+    Raises ``InputError`` for vectors of the wrong shape or with values that are not finite, and for
+    settings out of range.
+    """
+    vectors_ND = check_vectors(vectors_ND, verbalizer.width).to(verbalizer.device)
+    limit = verbalizer.max_new_tokens if max_new_tokens is None else max_new_tokens
+    if samples < 1 or limit < 1 or batch_rows < 1 or not temperature >= 0:
+        raise InputError(
+            f"samples={samples}, max_new_tokens={limit}, batch_rows={batch_rows} must be at least 1 and temperature={temperature} "
+            "at least 0."
+        )
+    was_training = verbalizer.model.training
+    verbalizer.model.eval()
+    found: list[Sample] = []
+    try:
+        with torch.inference_mode():
+            shared = prefix_cache(verbalizer.model, verbalizer.shared_ids)
+            step = max(1, batch_rows // samples)
+            for start in range(0, len(vectors_ND), step):
+                generator = torch.Generator(verbalizer.device).manual_seed(derive_seed(seed, "sample", start))
+                part_ND = vectors_ND[start : start + step]
+                decoder = _Decoder(verbalizer, temperature, generator, keep_log_probs)
+                found += _finish(verbalizer, decoder.run(shared, part_ND, samples, limit))
+    finally:
+        verbalizer.model.train(was_training)
+    return found
+
+
+class _Decoder:
+    """Decodes one batch of rows in lockstep."""
+
+    def __init__(self, verbalizer: Verbalizer, temperature: float, generator: torch.Generator, keep: bool) -> None:
+        self.verbalizer = verbalizer
+        self.temperature = temperature
+        self.generator = generator
+        self.keep = keep
+        device = verbalizer.device
+        close = verbalizer.close_ids
+        stops = [*verbalizer.stop_ids, *(close if len(close) == 1 else [])]
+        self.stop_ids = torch.tensor(stops, device=device)
+        self.close_ids = torch.tensor(close, device=device) if len(close) > 1 else None
+
+    def run(self, shared: DynamicCache, vectors_ND: Tensor, samples: int, limit: int) -> _Decoded:
+        """Decode until every row has ended or has ``limit`` tokens."""
+        model = self.verbalizer.model
+        logits_RV, cache = self._read_vectors(shared, vectors_ND, samples, limit)
+        rows, device = len(logits_RV), logits_RV.device
+        out = _Decoded(
+            torch.zeros((rows, limit), dtype=torch.long, device=device),
+            torch.zeros((rows, limit), device=device) if self.keep else None,
+            torch.full((rows,), limit, device=device),
+            torch.zeros(rows, dtype=torch.bool, device=device),
+        )
+        row_R = torch.arange(rows, device=device)  # which row of the output each decoded row is
+        ended_R = torch.zeros(rows, dtype=torch.bool, device=device)
+        for t in range(limit):
+            tokens_R, logp_R = self._draw(logits_RV)
+            out.ids_RT[row_R, t] = tokens_R
+            if out.logp_RT is not None and logp_R is not None:
+                out.logp_RT[row_R, t] = logp_R
+            now_R = self._ends(out.ids_RT, row_R, tokens_R, t) & ~ended_R
+            out.lengths_R[row_R[now_R]] = t + 1
+            out.stopped_R[row_R[now_R]] = True
+            ended_R |= now_R
+            n_ended = int(ended_R.sum())
+            left = limit - t - 1
+            if n_ended == len(row_R) or left == 0:
+                break
+            if n_ended * left > COMPACTION_STEPS * len(row_R):
+                going = (~ended_R).nonzero()[:, 0]
+                cache.batch_select_indices(going)
+                row_R, tokens_R, ended_R = row_R[going], tokens_R[going], ended_R[going]
+            logits_RV = model(
+                input_ids=tokens_R[:, None], past_key_values=cache, use_cache=True, logits_to_keep=1
+            ).logits[:, -1]
+        return out
+
+    def _read_vectors(
+        self, shared: DynamicCache, vectors_ND: Tensor, samples: int, limit: int
+    ) -> tuple[Tensor, DynamicCache]:
+        """Run each vector's own part of the prompt once and return the first logits and a cache for all rows."""
+        own_ids = self.verbalizer.own_ids
+        cache = widened(shared, len(vectors_ND))
+        tokens_NT = torch.tensor(own_ids, device=vectors_ND.device).expand(len(vectors_ND), -1)
+        with self.verbalizer.injection(vectors_ND, 1):
+            out = self.verbalizer.model(input_ids=tokens_NT, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        return out.logits[:, -1].repeat_interleave(samples, dim=0), with_room(cache, samples, limit)
+
+    def _draw(self, logits_RV: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Draw one token a row by inverting the cumulative distribution; with its log-probability at temperature 1."""
+        logits_RV = logits_RV.float()
+        highest_R1 = logits_RV.amax(dim=-1, keepdim=True)
+        total_R1: Tensor | None = None
+        if self.temperature == 0:
+            tokens_R1 = logits_RV.argmax(dim=-1, keepdim=True)
+        else:
+            weights_RV = logits_RV - highest_R1
+            if self.temperature != 1:
+                weights_RV /= self.temperature
+            cumulative_RV = weights_RV.exp_().cumsum(dim=-1)
+            drawn_R1 = torch.rand((len(logits_RV), 1), generator=self.generator, device=logits_RV.device)
+            # Strictly below the last value, so that the first entry above it exists and has weight.
+            tokens_R1 = torch.searchsorted(cumulative_RV, drawn_R1 * cumulative_RV[:, -1:] * (1 - 1e-6), right=True)
+            total_R1 = cumulative_RV[:, -1:] if self.temperature == 1 else None
+        if not self.keep:
+            return tokens_R1[:, 0], None
+        chosen_R1 = logits_RV.gather(1, tokens_R1)
+        if total_R1 is None:
+            return tokens_R1[:, 0], (chosen_R1 - logits_RV.logsumexp(dim=-1, keepdim=True))[:, 0]
+        return tokens_R1[:, 0], (chosen_R1 - highest_R1 - total_R1.log())[:, 0]
+
+    def _ends(self, ids_RT: Tensor, row_R: Tensor, tokens_R: Tensor, t: int) -> Tensor:
+        """Which rows end with the token at column ``t``: a stop token, or the last piece of the closing tag."""
+        ends_R = torch.isin(tokens_R, self.stop_ids)
+        if self.close_ids is not None and t + 1 >= len(self.close_ids):
+            tail = ids_RT[row_R, t + 1 - len(self.close_ids) : t + 1]
+            ends_R |= (tail == self.close_ids).all(dim=1)
+        return ends_R
+
+
+def _finish(verbalizer: Verbalizer, raw: _Decoded) -> list[Sample]:
+    """Cut the rows at their lengths and parse them."""
+    lengths, stopped = raw.lengths_R.tolist(), raw.stopped_R.tolist()
+    ids = [row[:length] for row, length in zip(raw.ids_RT.tolist(), lengths, strict=True)]
+    explanations = verbalizer.parse_batch(ids, stopped)
+    # Copied out of inference mode, so that a loss may use them.
+    scores = None if raw.logp_RT is None else [torch.tensor(row) for row in raw.logp_RT.tolist()]
+    return [
+        Sample(ids[i], explanation.text, explanation.outcome, None if scores is None else scores[i][: lengths[i]])
+        for i, explanation in enumerate(explanations)
+    ]

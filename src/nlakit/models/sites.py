@@ -1,0 +1,113 @@
+"""Sites: the places of a target where a vector is read.
+
+Layer K means the output of block K, counted from 0. That equals ``hidden_states[K+1]`` of Hugging
+Face, except at the last block, where ``hidden_states`` holds the state after the final norm; a hook
+on the block gives the raw state everywhere.
+
+Axes: B texts of a batch, T tokens, D width of the residual stream.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from nlakit.errors import ConfigError, InputError, InternalError, ModelError
+from nlakit.models.target import Target, block_output
+
+_PATTERN = re.compile(r"(?P<kind>resid)\.(?P<layer>\d{1,4})")
+
+
+class _Stop(Exception):  # noqa: N818 - a signal between a hook and its caller, not an error
+    """Ends a forward pass once the wanted block has run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A place in the target, written ``resid.K``: the residual stream after block K."""
+
+    kind: str
+    layer: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a site from its written form; raises ``ConfigError`` for anything but ``resid.K``."""
+        match = _PATTERN.fullmatch(text)
+        if match is None:
+            raise ConfigError(
+                f"site {text!r} is not understood; write 'resid.K' for the output of block K, such as 'resid.3'."
+            )
+        return cls(match["kind"], int(match["layer"]))
+
+    def __str__(self) -> str:
+        return f"{self.kind}.{self.layer}"
+
+    def check(self, target: Target) -> None:
+        """Raise ``ModelError`` when the target has no such block."""
+        if not 0 <= self.layer < target.n_layers:
+            raise ModelError(
+                f"site {str(self)!r} asks for block {self.layer}, and {target.name!r} has blocks 0 to {target.n_layers - 1}."
+            )
+
+    def width(self, target: Target) -> int:
+        """The number of components D of a vector read here."""
+        self.check(target)
+        return target.d_model
+
+    @torch.no_grad()
+    def read(self, target: Target, tokens_BT: Tensor, mask_BT: Tensor | None = None) -> Tensor:
+        """Return the raw output of block K as ``vectors_BTD``, in the target's dtype.
+
+        The forward pass ends after block K: later blocks and the output layer never run. Padding
+        may be on either side; vectors at padding are meaningless. Raises ``InputError`` when there
+        are more tokens than the target's window holds.
+        """
+        self.check(target)
+        if tokens_BT.shape[1] > target.max_positions:
+            raise InputError(
+                f"a text of {tokens_BT.shape[1]} tokens does not fit the window of {target.name!r} ({target.max_positions})."
+            )
+        seen: list[Tensor] = []
+
+        def keep(_module: object, _inputs: object, output: Any) -> None:
+            seen.append(block_output(output))
+            raise _Stop
+
+        hook = target.blocks[self.layer].register_forward_hook(keep)
+        try:
+            target.parts.decoder(**decoder_inputs(tokens_BT, mask_BT, target.takes_positions), use_cache=False)
+        except _Stop:
+            return seen[0]
+        finally:
+            hook.remove()
+        raise InternalError(f"block {self.layer} of {target.name!r} never ran.")
+
+
+def default_site(target: Target) -> Site:
+    """The site at two-thirds depth (paper, method): blocks 0..K are two thirds of all blocks."""
+    return Site("resid", min(max(round(2 * target.n_layers / 3) - 1, 0), target.n_layers - 1))
+
+
+def resolve_site(target: Target, text: str) -> Site:
+    """Parse a site, with the empty string meaning :func:`default_site`, and check it against the target."""
+    site = Site.parse(text) if text else default_site(target)
+    site.check(target)
+    return site
+
+
+def decoder_inputs(tokens_BT: Tensor, mask_BT: Tensor | None, takes_positions: bool = True) -> dict[str, Tensor]:
+    """Build the inputs of a causal decoder so that padding changes nothing for the real tokens.
+
+    Under right padding no real token can see a pad token, so no mask is passed and attention takes
+    its fast causal path. Under left padding the mask is passed and positions count real tokens.
+    """
+    if mask_BT is None or bool(mask_BT[:, 0].all()):
+        return {"input_ids": tokens_BT}
+    inputs = {"input_ids": tokens_BT, "attention_mask": mask_BT.long()}
+    if takes_positions:
+        inputs["position_ids"] = (mask_BT.long().cumsum(dim=1) - 1).clamp_(min=0)
+    return inputs

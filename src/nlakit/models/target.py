@@ -1,0 +1,328 @@
+"""The target model: the frozen language model whose activations are read.
+
+Nothing here knows model families by name. The blocks, the final norm and the embedding are found by
+asking the model, and what was found is proven with numbers when the target is loaded.
+
+Axes: B texts of a batch, T tokens, D width of the residual stream.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as hf_logging
+
+from nlakit import plugins
+from nlakit.errors import InputError, ModelError
+from nlakit.prompts import encode_once, render_chat
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+FINGERPRINT_SAMPLES = 16  # values read from every weight tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One tokenised text: ids, character spans ``(start, end)`` into the text, and the tokens as text."""
+
+    ids: list[int]
+    offsets: list[tuple[int, int]]
+    tokens: list[str]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderParts:
+    """Where the parts of a decoder live; ``blocks_name`` and ``norm_name`` are attributes of ``decoder``."""
+
+    decoder: Any
+    blocks: nn.ModuleList
+    blocks_name: str
+    final_norm: nn.Module
+    norm_name: str
+    embedding: nn.Module
+
+
+def find_parts(model: Any) -> DecoderParts:
+    """Find the text decoder's blocks, final norm and embedding by asking the model.
+
+    The blocks are the decoder's ``ModuleList`` with as many entries as the text configuration has
+    layers; the final norm is the first module after it that has weights. Raises ``ModelError``
+    where either is missing.
+    """
+    decoder = model.get_decoder() if hasattr(model, "get_decoder") else model
+    n_layers = decoder.config.get_text_config().num_hidden_layers
+    children = list(decoder.named_children())
+    lists = [
+        index
+        for index, (_, child) in enumerate(children)
+        if isinstance(child, nn.ModuleList) and len(child) == n_layers
+    ]
+    if len(lists) != 1:
+        raise ModelError(
+            f"{type(decoder).__name__} has {len(lists)} lists of {n_layers} blocks among {[name for name, _ in children]}; "
+            "exactly one was expected. nlakit reads decoder-only models with one stack of blocks."
+        )
+    after = [(name, child) for name, child in children[lists[0] + 1 :] if any(p.ndim == 1 for p in child.parameters())]
+    if not after:
+        raise ModelError(f"{type(decoder).__name__} has no norm after its blocks; its last layer cannot be told apart.")
+    blocks_name, blocks = children[lists[0]]
+    norm_name, norm = after[0]
+    return DecoderParts(decoder, blocks, blocks_name, norm, norm_name, model.get_input_embeddings())
+
+
+def block_output(output: Any) -> Tensor:
+    """Return the hidden states from what a block's forward returned (a tensor, or a tuple that starts with it)."""
+    return output[0] if isinstance(output, tuple) else output
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Silence loading bars and reports of transformers; what they say is checked and raised instead."""
+    verbosity = hf_logging.get_verbosity()
+    bars = hf_logging.is_progress_bar_enabled()
+    hf_logging.set_verbosity_error()
+    hf_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        hf_logging.set_verbosity(verbosity)
+        if bars:
+            hf_logging.enable_progress_bar()
+
+
+def load_model(loader: Any, name: str | Path, *, without_norm: bool = False, **options: Any) -> Any:
+    """Load weights with a transformers auto class and refuse missing, unexpected or misshapen ones.
+
+    transformers fills missing weights with random numbers and only prints a report; here that is a
+    ``ModelError``. ``without_norm`` accepts a decoder that was saved without its final norm.
+    """
+    try:
+        with quiet_transformers():
+            model, info = loader.from_pretrained(name, output_loading_info=True, **options)
+    except Exception as error:  # transformers raises whatever the file at fault makes it raise
+        raise ModelError(f"cannot load a model from {str(name)!r}: {type(error).__name__}: {error}") from error
+    missing = set(info["missing_keys"])
+    if without_norm:
+        missing -= {f"{find_parts(model).norm_name}.{key}" for key in ("weight", "bias")}
+    faults = {
+        "missing": sorted(missing),
+        "unexpected": sorted(info["unexpected_keys"]),
+        "of the wrong shape": sorted(str(item) for item in info.get("mismatched_keys", ())),
+    }
+    found = [f"{len(keys)} {what} (first: {keys[0]})" for what, keys in faults.items() if keys]
+    if found:
+        raise ModelError(
+            f"the weights in {str(name)!r} do not fit {type(model).__name__}: {'; '.join(found)}. "
+            "Missing weights would be random numbers; use a complete checkpoint of this architecture."
+        )
+    return model
+
+
+def load_tokenizer(name: str | Path, **options: Any) -> Any:
+    """Load a fast tokenizer; raises ``ModelError`` when there is none (character spans need a fast one)."""
+    try:
+        with quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(name, **options)
+    except Exception as error:  # as in load_model
+        raise ModelError(f"cannot load a tokenizer from {str(name)!r}: {type(error).__name__}: {error}") from error
+    if not tokenizer.is_fast:
+        raise ModelError(f"the tokenizer of {str(name)!r} is not a fast one, which character spans need.")
+    return tokenizer
+
+
+def model_fingerprint(model: nn.Module) -> str:
+    """Hash the names, shapes and evenly spaced values of all weights.
+
+    Values are compared in bfloat16, so that a checkpoint has one fingerprint however it is loaded;
+    a fine-tuned copy has another one.
+    """
+    digest = hashlib.sha256()
+    for name, weight in model.named_parameters():
+        flat = weight.detach().reshape(-1)
+        step = max(1, flat.numel() // FINGERPRINT_SAMPLES)
+        values = flat[::step][:FINGERPRINT_SAMPLES].to("cpu", torch.bfloat16).view(torch.int16).tolist()
+        digest.update(json.dumps([name, list(weight.shape), values]).encode())
+    return digest.hexdigest()[:16]
+
+
+class Target:
+    """A frozen causal language model with its tokenizer.
+
+    Attributes: ``model`` (in eval mode, without gradients), ``tokenizer``, ``blocks``, ``embedding``,
+    ``final_norm``, ``d_model``, ``n_layers``, ``max_positions`` (tokens), ``name``, ``revision``,
+    ``folder`` (``None`` for a model from the Hub) and ``fingerprint``.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        name: str = "in-process",
+        *,
+        revision: str | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        self.model = model.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.name = name
+        self.revision = revision
+        self.folder = folder
+        self.parts = find_parts(model)
+        config = self.parts.decoder.config.get_text_config()
+        self.d_model: int = config.hidden_size
+        self.n_layers: int = config.num_hidden_layers
+        self.max_positions: int = getattr(config, "max_position_embeddings", None) or 2**20
+        self.takes_positions = "position_ids" in inspect.signature(self.parts.decoder.forward).parameters
+        self.fingerprint = model_fingerprint(model)
+        self._prove_blocks()
+
+    @classmethod
+    def load(
+        cls,
+        name_or_path: str | Path,
+        revision: str | None = None,
+        dtype: str = "float32",
+        device: str = "cpu",
+    ) -> Self:
+        """Load a target by plugin name, folder, or Hugging Face id (with an optional revision).
+
+        Raises ``ModelError`` when the weights are incomplete or the blocks cannot be found and
+        proven, and ``ModelError`` for a dtype other than float32 or bfloat16.
+        """
+        if dtype not in DTYPES:
+            raise ModelError(f"dtype {dtype!r} is not supported; use one of {', '.join(DTYPES)}.")
+        folder = find_folder(name_or_path)
+        source = folder if folder is not None else str(name_or_path)
+        options: dict[str, Any] = {} if revision is None else {"revision": revision}
+        tokenizer = load_tokenizer(source, **options)
+        model = load_model(AutoModelForCausalLM, source, dtype=DTYPES[dtype], **options)
+        return cls(model.to(device), tokenizer, str(name_or_path), revision=revision, folder=folder)
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The transformer blocks; block K's output is the site ``resid.K``."""
+        return self.parts.blocks
+
+    @property
+    def embedding(self) -> nn.Module:
+        """The input embedding that the forward pass really uses."""
+        return self.parts.embedding
+
+    @property
+    def final_norm(self) -> nn.Module:
+        """The norm between the last block and the output layer."""
+        return self.parts.final_norm
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.model.parameters()).device
+
+    def encode(self, text: str, *, literal: bool = False, max_tokens: int | None = None) -> Encoded:
+        """Tokenise one text; the tokenizer's special tokens (BOS) are there exactly once.
+
+        A text that already starts with BOS, such as a rendered chat, gets no second one. With
+        ``literal`` the spellings of special tokens inside the text are ordinary characters.
+        ``max_tokens`` keeps the beginning of a longer text.
+
+        Raises ``InputError`` for a text that is empty, or longer than the target's window.
+        """
+        limit = self.max_positions if max_tokens is None else min(max_tokens, self.max_positions)
+        if max_tokens is not None:
+            text = text[: 32 * limit]  # no tokenizer's average token is that long; bounds the time on huge documents
+        if not text:
+            raise InputError("the text is empty; give at least one character.")
+        batch = encode_once(self.tokenizer, text, literal=literal)
+        ids, offsets = list(batch["input_ids"]), [tuple(span) for span in batch["offset_mapping"]]
+        if len(ids) > limit and max_tokens is None:
+            raise InputError(
+                f"the text has {len(ids)} tokens and the window of {self.name!r} holds {limit}; "
+                "cut the text, or pass max_tokens to keep its beginning."
+            )
+        if not ids:
+            raise InputError(f"the tokenizer of {self.name!r} makes no token of the text {text[:40]!r}.")
+        ids, offsets = ids[:limit], offsets[:limit]
+        return Encoded(ids, offsets, self._token_texts(text, ids, offsets))
+
+    def _token_texts(self, text: str, ids: list[int], offsets: Sequence[tuple[int, ...]]) -> list[str]:
+        """Cut the text into the tokens' pieces; white space that offsets leave out goes to the token after it."""
+        tokens, previous = [], 0
+        for token_id, (start, end) in zip(ids, offsets, strict=True):
+            if start == end:
+                tokens.append(self.tokenizer.convert_ids_to_tokens(token_id))
+                continue
+            gap = text[previous:start]
+            tokens.append(text[previous if gap.isspace() else start : end])
+            previous = max(previous, end)
+        return tokens
+
+    def render(self, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool = False) -> str:
+        """Write messages (``role``, ``content``) as one text with the tokenizer's chat template.
+
+        Raises ``InputError`` when there is no message or the tokenizer has no chat template.
+        """
+        if not messages:
+            raise InputError("there are no messages to render.")
+        if not self.tokenizer.chat_template:
+            raise InputError(f"the tokenizer of {self.name!r} has no chat template; give plain text instead.")
+        return render_chat(self.tokenizer, messages, add_generation_prompt)
+
+    @torch.no_grad()
+    def _prove_blocks(self) -> None:
+        """Check that a hook on block K sees ``hidden_states[K+1]``, and the raw state at the last block."""
+        seen: dict[int, Tensor] = {}
+        hooks = [
+            block.register_forward_hook(lambda _m, _i, out, k=k: seen.__setitem__(k, block_output(out)))
+            for k, block in enumerate(self.blocks)
+        ]
+        vocabulary = self.model.get_input_embeddings().weight.shape[0]
+        tokens_BT = torch.arange(4, device=self.device)[None] % vocabulary
+        try:
+            out = self.parts.decoder(
+                input_ids=tokens_BT,
+                attention_mask=torch.ones_like(tokens_BT),
+                output_hidden_states=True,
+                use_cache=False,
+            )
+        finally:
+            for hook in hooks:
+                hook.remove()
+        states = out.hidden_states
+        wrong = [k for k in range(self.n_layers - 1) if k not in seen or not torch.equal(seen[k], states[k + 1])]
+        last = seen.get(self.n_layers - 1)
+        if last is None or not torch.allclose(self.final_norm(last), states[-1], atol=1e-4, rtol=1e-3):
+            wrong.append(self.n_layers - 1)
+        if wrong:
+            raise ModelError(
+                f"{type(self.model).__name__}: the outputs of blocks {wrong} are not the hidden states the model reports; "
+                "its residual stream cannot be read at its blocks."
+            )
+
+
+def find_folder(name_or_path: str | Path) -> Path | None:
+    """Return the folder of a model: an existing path or an installed plugin; ``None`` for a name on the Hub."""
+    path = Path(name_or_path)
+    if path.is_dir():
+        return path
+    if isinstance(name_or_path, str) and name_or_path in plugins.names(plugins.MODELS):
+        folder = Path(plugins.load(plugins.MODELS, name_or_path)())
+        if not folder.is_dir():
+            raise ModelError(f"the model {name_or_path!r} is installed without its folder {folder}; reinstall it.")
+        return folder
+    if isinstance(name_or_path, Path) or str(name_or_path).startswith((".", "/", "~")):
+        raise ModelError(
+            f"there is no folder {str(name_or_path)!r}; give a model folder, an installed model or a Hub id."
+        )
+    return None

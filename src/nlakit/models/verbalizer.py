@@ -1,0 +1,238 @@
+"""The verbalizer: a language model that reads one vector and writes an explanation of it.
+
+It sees a fixed prompt in which the vector takes the place of the marker's embedding, and nothing
+else: no text, no question (paper, architecture).
+
+Axes: N vectors, T completion tokens (right-padded), D width, M real completion tokens of a batch.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import AutoModelForCausalLM
+
+from nlakit.errors import CardError, InputError, InternalError, ModelError
+from nlakit.explanations import Explanation, parse_explanation, wrap_explanation
+from nlakit.models.cache import prefix_cache, widened
+from nlakit.models.inject import embedding_width, inject, self_check
+from nlakit.models.target import Target, load_model, load_tokenizer, quiet_transformers
+from nlakit.prompts import Prompts, encode_once, locate_marker
+
+
+class Verbalizer:
+    """A causal language model, its tokenizer and its finished prompt.
+
+    Attributes: ``model``, ``tokenizer``, ``prompts``, ``injection_scale`` (L2 norm a vector is set
+    to), ``max_new_tokens``, ``prompt_ids``, ``marker_position`` (index into ``prompt_ids``),
+    ``shared_ids`` and ``own_ids`` (the prompt cut before the marker's left neighbour: what all rows
+    share, and what each row runs for itself), ``end_id``, ``stop_ids``, ``close_ids``.
+
+    Raises ``CardError`` when the tokenizer makes other marker tokens than ``prompts`` declares, and
+    ``ModelError`` when the tokenizer has no end-of-sequence token.
+    """
+
+    def __init__(
+        self, model: Any, tokenizer: Any, prompts: Prompts, *, injection_scale: float, max_new_tokens: int
+    ) -> None:
+        if tokenizer.eos_token_id is None:
+            raise ModelError("the tokenizer has no end-of-sequence token, so an explanation could never end.")
+        if model.get_output_embeddings() is None:
+            raise ModelError(f"{type(model).__name__} has no output layer and cannot write text.")
+        self.model = model
+        self.tokenizer = tokenizer
+        self.prompts = prompts
+        self.injection_scale = injection_scale
+        self.max_new_tokens = max_new_tokens
+        marker, self.marker_position = locate_marker(tokenizer, prompts.verbalizer, prompts.marker)
+        if marker != prompts.marker_token:
+            raise CardError(
+                f"the prompts declare {prompts.marker_token}, and this tokenizer makes {marker} of the marker."
+            )
+        self.prompt_ids: list[int] = list(encode_once(tokenizer, prompts.verbalizer_text(tokenizer))["input_ids"])
+        cut = self.marker_position - 1
+        self.shared_ids, self.own_ids = self.prompt_ids[:cut], self.prompt_ids[cut:]
+        self.end_id: int = tokenizer.eos_token_id
+        self.close_ids: list[int] = list(tokenizer(prompts.close_tag, add_special_tokens=False)["input_ids"])
+        self._specials = [token for token in tokenizer.all_special_tokens if len(token) > 1]
+        self.stop_ids = sorted({self.end_id, *_configured_ends(model)})
+
+    @classmethod
+    def from_target(cls, target: Target, prompts: Prompts, *, injection_scale: float, max_new_tokens: int) -> Self:
+        """Start from a trainable copy of the target's weights, in float32 on the CPU's behalf or as they are elsewhere."""
+        model = copy.deepcopy(target.model).requires_grad_(True)
+        return cls(model, target.tokenizer, prompts, injection_scale=injection_scale, max_new_tokens=max_new_tokens)
+
+    @classmethod
+    def load(
+        cls, folder: Path, prompts: Prompts, *, injection_scale: float, max_new_tokens: int, device: str = "cpu"
+    ) -> Self:
+        """Load weights and tokenizer from a folder, as float32 on the CPU; raises ``ModelError`` when damaged."""
+        options: dict[str, Any] = {"dtype": torch.float32} if device == "cpu" else {}
+        model = load_model(AutoModelForCausalLM, folder, **options).to(device).eval()
+        require_finite(model, folder)
+        tokenizer = load_tokenizer(folder)
+        return cls(model, tokenizer, prompts, injection_scale=injection_scale, max_new_tokens=max_new_tokens)
+
+    def save(self, folder: Path, dtype: str | None = None) -> None:
+        """Write weights (in ``dtype``, if given) and tokenizer the way Hugging Face models lie on disk."""
+        save_weights(self.model, folder, dtype)
+        self.tokenizer.save_pretrained(folder)
+
+    def frozen_copy(self) -> Verbalizer:
+        """Return an independent copy without gradients, such as the reference of a KL penalty."""
+        other = copy.copy(self)
+        other.model = copy.deepcopy(self.model).requires_grad_(False).eval()
+        return other
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.model.parameters()).device
+
+    @property
+    def width(self) -> int:
+        """Width D of the vectors that can be injected."""
+        return embedding_width(self.model)
+
+    def injection(self, vectors_ND: Tensor, position: int | None) -> Any:
+        """Open an ``inject`` block for this verbalizer's marker and scale."""
+        return inject(self.model, vectors_ND, self.prompts.marker_token, self.injection_scale, position)
+
+    def self_check(self) -> None:
+        """Prove that injected vectors arrive and matter; raises ``CardError``."""
+        was_training = self.model.training
+        self.model.eval()
+        marker = self.prompts.marker_token
+        self_check(self.model, self.prompt_ids, marker, self.injection_scale, self.marker_position)
+        self.model.train(was_training)
+
+    def encode_explanation(self, text: str) -> list[int]:
+        """Return the completion that a verbalizer is trained to write: tags, text and the end-of-sequence token.
+
+        Spellings of special tokens inside the text are broken up, so that quoted text cannot end the
+        completion. Raises ``InputError`` for an empty text.
+        """
+        if not text.strip():
+            raise InputError("an explanation to train on is empty.")
+        for special in self._specials:
+            text = text.replace(special, special[0] + " " + special[1:])
+        wrapped = wrap_explanation(text, self.prompts.open_tag, self.prompts.close_tag)
+        return [*self.tokenizer(wrapped, add_special_tokens=False)["input_ids"], self.end_id]
+
+    def parse(self, completion: str | Sequence[int], *, stopped: bool | None = None) -> Explanation:
+        """Read the explanation out of a completion, given as text or ids.
+
+        ``stopped`` says whether the writer ended of its own accord; for ids it defaults to whether a
+        stop token is there.
+        """
+        if not isinstance(completion, str):
+            return self.parse_batch([completion], [stopped])[0]
+        tags = (self.prompts.open_tag, self.prompts.close_tag)
+        return parse_explanation(completion, *tags, stopped=True if stopped is None else stopped)
+
+    def parse_batch(
+        self, completions: Sequence[Sequence[int]], stopped: Sequence[bool | None] | None = None
+    ) -> list[Explanation]:
+        """Parse many completions given as ids, with one call of the tokenizer."""
+        stops = set(self.stop_ids)
+        cut = [next((i for i, token in enumerate(ids) if token in stops), len(ids)) for ids in completions]
+        kept = [list(ids[:end]) for ids, end in zip(completions, cut, strict=True)]
+        texts = self.tokenizer.batch_decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        known = stopped if stopped is not None else [None] * len(texts)
+        ended = [
+            end < len(ids) if flag is None else flag for ids, end, flag in zip(completions, cut, known, strict=True)
+        ]
+        return [self.parse(text, stopped=flag) for text, flag in zip(texts, ended, strict=True)]
+
+    def log_probs(self, vectors_ND: Tensor, completions: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """Score completions teacher-forced: log-probabilities in nats, ``(logp_NT, mask_NT)``.
+
+        The distribution is the raw one at temperature 1, whatever the sampling was. Differentiable in
+        the weights. Logits are computed only at real completion tokens, and the shared beginning of
+        the prompt only once. Padding is 0 in ``logp_NT`` and False in ``mask_NT``.
+
+        Raises ``InputError`` when the numbers of vectors and completions differ or one is empty.
+        """
+        if len(vectors_ND) != len(completions) or not all(len(ids) for ids in completions):
+            raise InputError(
+                f"{len(vectors_ND)} vectors and {len(completions)} completions, of lengths {[len(i) for i in completions[:8]]}; "
+                "one completion with at least one token was expected for every vector."
+            )
+        n, t = len(completions), max(len(ids) for ids in completions)
+        completion_NT = torch.zeros((n, t), dtype=torch.long)
+        mask_NT = torch.zeros((n, t), dtype=torch.bool)
+        for row, ids in enumerate(completions):
+            completion_NT[row, : len(ids)] = torch.tensor(ids)
+            mask_NT[row, : len(ids)] = True
+        completion_NT, mask_NT = completion_NT.to(self.device), mask_NT.to(self.device)
+        logits_MV = self._logits(vectors_ND.to(self.device), completion_NT, mask_NT)
+        logp_M = -functional.cross_entropy(logits_MV, completion_NT[mask_NT], reduction="none")
+        return torch.zeros((n, t), device=self.device).masked_scatter(mask_NT, logp_M), mask_NT
+
+    def _logits(self, vectors_ND: Tensor, completion_NT: Tensor, mask_NT: Tensor) -> Tensor:
+        """Run the model and return float32 logits for the real completion tokens, row by row."""
+        n, t = completion_NT.shape
+        # Gradient checkpointing runs without a cache, so every row carries the whole prompt there.
+        share = bool(self.shared_ids) and not (self.model.training and self.model.is_gradient_checkpointing)
+        prompt_ids, position = (self.own_ids, 1) if share else (self.prompt_ids, self.marker_position)
+        prompt_NT = torch.tensor(prompt_ids, device=self.device).expand(n, -1)
+        # What fills the padding is never looked at under causal attention; a prompt token is always valid.
+        filled_NT = torch.where(mask_NT, completion_NT, prompt_ids[-1])
+        tokens_NT = torch.cat([prompt_NT, filled_NT], dim=1)
+        cache = widened(prefix_cache(self.model, self.shared_ids), n) if share else None
+        with self.injection(vectors_ND, position), _only_where(self.model, mask_NT):
+            out = self.model(input_ids=tokens_NT, past_key_values=cache, use_cache=share, logits_to_keep=t + 1)
+        logits_MV: Tensor = out.logits[0].float()
+        return logits_MV
+
+
+@contextmanager
+def _only_where(model: Any, mask_NT: Tensor) -> Iterator[None]:
+    """Let the output layer see only the states that predict the real tokens of right-aligned columns."""
+    ran: list[bool] = []
+
+    def pick(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        ran.append(True)
+        states_NTD = inputs[0][:, -(mask_NT.shape[1] + 1) : -1]
+        return (states_NTD[mask_NT][None], *inputs[1:])
+
+    hook = model.get_output_embeddings().register_forward_pre_hook(pick)
+    try:
+        yield
+    finally:
+        hook.remove()
+    if not ran:
+        raise InternalError(f"{type(model).__name__} never called its output layer.")
+
+
+def _configured_ends(model: Any) -> list[int]:
+    """The end-of-sequence ids of the model's generation settings (chat models often have two)."""
+    settings = getattr(model, "generation_config", None)
+    ends = getattr(settings, "eos_token_id", None)
+    return [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
+
+
+def save_weights(model: Any, folder: Path, dtype: str | None) -> None:
+    """Save a transformers model as safetensors, cast to ``dtype`` on the way when one is given."""
+    if dtype not in (None, "float32", "bfloat16"):
+        raise InputError(f"weights cannot be stored as {dtype!r}; use float32 or bfloat16.")
+    stored = model if dtype is None else copy.deepcopy(model).to(getattr(torch, dtype))
+    with quiet_transformers():
+        stored.save_pretrained(folder)
+    for file in folder.glob("*.safetensors"):
+        file.chmod(0o644)  # written through a private temporary file; other users may read it like the rest
+
+
+def require_finite(model: nn.Module, folder: Path) -> None:
+    """Raise ``ModelError`` naming the first weight that holds NaN or infinity."""
+    for name, weight in model.named_parameters():
+        if not bool(torch.isfinite(weight).all()):
+            raise ModelError(f"the weights in {folder} are damaged: {name} holds NaN or infinite values.")
