@@ -1,0 +1,1 @@
+"""From a corpus to rows with explanations: sampling, extraction, the store, teachers."""

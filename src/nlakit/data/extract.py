@@ -1,0 +1,249 @@
+"""Stage 1, extract: read the target's activations at drawn positions of a corpus into a store.
+
+Documents are taken in the order of the corpus and cut into shards of a fixed number; a shard is a
+pure function of the settings, so that a run that was killed goes on with the shard it was writing
+and ends with the same bytes as one that was not.
+
+Axes: N rows, B documents of a batch, T tokens, D width of a vector.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from nlakit.config import ExtractConfig, Recipe
+from nlakit.data.corpus import Corpus, Document, load_corpus, unique
+from nlakit.data.sampling import positions_for, split_of
+from nlakit.data.store import ROW_SCHEMA, TORCH_DTYPES, Store, StoreWriter, number_rows
+from nlakit.data.tokens import Tokens, tokenise
+from nlakit.errors import InputError, ModelError
+from nlakit.models.sites import Site, resolve_site
+from nlakit.models.target import Target
+from nlakit.prompts import tokenizer_fingerprint
+from nlakit.runs import Progress, RunFolder
+
+STAGE = "extract"
+
+WINDOW_CHARACTERS = 1_000_000
+"""Documents are tokenised and sorted by length in windows of about this much text: enough for batches of
+equal length, little enough that their tokens fit into memory."""
+
+
+def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
+    """Extract what the recipe describes into ``folder/extract``, or go on where an earlier attempt stopped.
+
+    Returns the folder of the store. Raises :class:`~nlakit.errors.RunError` when what is there was
+    made with other settings, and :class:`~nlakit.errors.InputError` when the corpus is empty or no
+    document is long enough.
+    """
+    target = Target.load(recipe.target.model, recipe.target.revision, recipe.target.dtype)
+    site = resolve_site(target, recipe.target.site)
+    corpus = load_corpus(recipe.corpus)
+    settings = store_settings(recipe, target, site, corpus)
+    stage = folder.stage(STAGE)
+    if folder.check_stage(STAGE, settings) == "done":
+        return stage.path
+    stage.begin(settings)
+    config = recipe.extract
+    writer = StoreWriter(stage.path, width=site.width(target), dtype=config.dtype, settings=settings)
+    damaged = writer.damaged()
+    counts: Counter[str] = Counter(documents=0, duplicates=0)
+    with progress.task("extract", total=recipe.corpus.documents) as task:
+        for index, documents in enumerate(shards_of(unique(corpus, counts), config)):
+            counts["documents"] += len(documents)
+            if index == len(writer.manifest.shards):
+                writer.append(*_shard(target, site, documents, config, recipe.seed))
+            elif index in damaged:
+                writer.replace(index, *_shard(target, site, documents, config, recipe.seed))
+            task.update(counts.total(), f"{writer.manifest.rows:,} rows")
+    _require_rows(writer.manifest.rows, counts, corpus, config)
+    writer.finish(counts)
+    stage.finish(settings, writer.manifest.counts)
+    return stage.path
+
+
+def store_settings(recipe: Recipe, target: Target, site: Site, corpus: Corpus) -> dict[str, Any]:
+    """Return everything that decides the rows of a store, for its manifest and for comparing runs.
+
+    Names and paths of target and corpus are left out where a fingerprint says more: moving either
+    changes nothing.
+    """
+    return {
+        "target": {"fingerprint": target.fingerprint, "dtype": recipe.target.dtype},
+        "tokenizer": tokenizer_fingerprint(target.tokenizer),
+        "corpus": {**recipe.corpus.model_dump(mode="json", exclude={"path"}), "fingerprint": corpus.fingerprint()},
+        "site": str(site),
+        "extract": recipe.extract.model_dump(mode="json"),
+        "seed": recipe.seed,
+    }
+
+
+def open_store(folder: RunFolder) -> Store:
+    """Open the store of a run; RunError when its stage is not finished."""
+    stage = folder.stage(STAGE)
+    _ = stage.outputs
+    return Store(stage.path)
+
+
+def shards_of(documents: Iterable[Document], config: ExtractConfig) -> Iterator[list[Document]]:
+    """Cut documents into shards by their number alone, so that no shard depends on what another held."""
+    remaining = iter(documents)
+    size = max(1, config.shard_rows // config.rows_per_document)
+    while shard := list(islice(remaining, size)):
+        yield shard
+
+
+def extract_rows(
+    target: Target,
+    site: Site,
+    documents: Iterable[Document],
+    config: ExtractConfig,
+    seed: int,
+    counts: Counter[str] | None = None,
+) -> tuple[Tensor, pa.Table]:
+    """Read vectors and row data of documents: ``(vectors_ND, rows)``, in the order of documents and positions.
+
+    The vectors are raw, in float32, rounded to ``config.dtype`` as the store would; the table has the
+    columns of :data:`~nlakit.data.store.ROW_SCHEMA` with ``row_id`` counted from 0. Documents without a
+    token at ``config.min_position`` give no row. ``counts`` is given ``short`` (such documents),
+    ``cut`` (read up to ``max_tokens`` only) and ``escaped`` (chats that spelt a control token).
+    Raises :class:`~nlakit.errors.ModelError` when the target gives numbers that are not finite.
+    """
+    counts = Counter() if counts is None else counts
+    counts.update(short=0, cut=0, escaped=0)
+    vectors: list[Tensor] = [torch.empty(0, site.width(target))]
+    tables: list[pa.Table] = [ROW_SCHEMA.empty_table()]
+    for window in _windows(documents):
+        chosen: list[tuple[Tokens, list[int]]] = []
+        for tokens in tokenise(target, window, config.max_tokens):
+            counts["cut"] += tokens.cut
+            counts["escaped"] += tokens.escaped
+            length, document_id = len(tokens), tokens.document.id
+            positions = positions_for(seed, document_id, length, config.rows_per_document, config.min_position)
+            counts["short"] += not positions
+            if positions:
+                chosen.append((tokens, positions))
+        if not chosen:
+            continue
+        read_ND = read_vectors(target, site, [(t.ids, positions) for t, positions in chosen], config.batch_tokens)
+        _require_finite(read_ND, chosen, target, site)
+        vectors.append(read_ND.to(TORCH_DTYPES[config.dtype]).float())
+        tables.append(_rows(target, site, chosen, vectors[-1], config, seed))
+    return torch.cat(vectors), number_rows(pa.concat_tables(tables).combine_chunks())
+
+
+def read_vectors(
+    target: Target, site: Site, texts: Sequence[tuple[Sequence[int], Sequence[int]]], batch_tokens: int
+) -> Tensor:
+    """Read the vectors at chosen positions of tokenised texts: float32 [N, D], text after text.
+
+    ``texts`` holds (token ids, positions). Texts of about one length share a forward pass of at most
+    ``batch_tokens`` tokens, which ends after the site's block and reads no text past its last position.
+    """
+    needed = [max(positions) + 1 for _, positions in texts]
+    starts = [0]
+    for _, positions in texts:
+        starts.append(starts[-1] + len(positions))
+    out_ND = torch.empty(starts[-1], site.width(target))
+    for batch in _batches(needed, batch_tokens):
+        tokens_BT = torch.zeros(len(batch), needed[batch[-1]], dtype=torch.long)
+        index: list[int] = []
+        position: list[int] = []
+        row: list[int] = []
+        for place, text in enumerate(batch):
+            ids, positions = texts[text]
+            tokens_BT[place, : needed[text]] = torch.tensor(ids[: needed[text]])
+            index += [place] * len(positions)
+            position += positions
+            row += range(starts[text], starts[text + 1])
+        # Right padding without a mask: no real token sees a pad token, and causal attention stays on its fast path.
+        vectors_BTD = site.read(target, tokens_BT.to(target.device))
+        out_ND[row] = vectors_BTD[index, position].float().cpu()
+    return out_ND
+
+
+def _batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
+    """Group texts by length, shortest first, so that a group padded to its last text stays within ``batch_tokens``."""
+    batch: list[int] = []
+    for text in sorted(range(len(lengths)), key=lambda i: lengths[i]):
+        if batch and (len(batch) + 1) * lengths[text] > batch_tokens:
+            yield batch
+            batch = []
+        batch.append(text)
+    if batch:
+        yield batch
+
+
+def _windows(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    window: list[Document] = []
+    characters = 0
+    for document in documents:
+        window.append(document)
+        characters += len(document.text)
+        if characters >= WINDOW_CHARACTERS:
+            yield window
+            window, characters = [], 0
+    if window:
+        yield window
+
+
+def _shard(
+    target: Target, site: Site, documents: Sequence[Document], config: ExtractConfig, seed: int
+) -> tuple[Tensor, pa.Table, Mapping[str, int]]:
+    counts: Counter[str] = Counter()
+    vectors_ND, rows = extract_rows(target, site, documents, config, seed, counts)
+    return vectors_ND, rows, counts
+
+
+def _rows(
+    target: Target,
+    site: Site,
+    chosen: Sequence[tuple[Tokens, list[int]]],
+    vectors_ND: Tensor,
+    config: ExtractConfig,
+    seed: int,
+) -> pa.Table:
+    pairs = [(tokens, position) for tokens, positions in chosen for position in positions]
+    columns = {
+        "row_id": list(range(len(pairs))),
+        "document_id": [tokens.document.id for tokens, _ in pairs],
+        "position": [position for _, position in pairs],
+        "token_id": [tokens.ids[position] for tokens, position in pairs],
+        "token": [tokens.token(position, target.tokenizer) for tokens, position in pairs],
+        "context": [tokens.context(position) for tokens, position in pairs],
+        "site": [str(site)] * len(pairs),
+        "norm": torch.linalg.vector_norm(vectors_ND, dim=1).numpy(),
+        "split": [split for t, p in chosen for split in [split_of(seed, t.document.id, config.split)] * len(p)],
+        "truth": [tokens.truth(position) for tokens, position in pairs],
+    }
+    return pa.table(columns, schema=ROW_SCHEMA)
+
+
+def _require_finite(vectors_ND: Tensor, chosen: Sequence[tuple[Tokens, list[int]]], target: Target, site: Site) -> None:
+    bad = (~torch.isfinite(vectors_ND).all(dim=1)).nonzero()
+    if len(bad):
+        owners = [(tokens.document.id, position) for tokens, positions in chosen for position in positions]
+        document_id, position = owners[int(bad[0])]
+        raise ModelError(
+            f"{target.name!r} gave numbers that are not finite at {site}, document {document_id!r}, position {position} "
+            f"({len(bad)} of {len(vectors_ND)} vectors). Load the target in float32 (target.dtype) or choose another site."
+        )
+
+
+def _require_rows(rows: int, counts: Mapping[str, int], corpus: Corpus, config: ExtractConfig) -> None:
+    if not counts["documents"]:
+        raise InputError(f"the corpus {corpus.name!r} holds no document. Check corpus.path and corpus.documents.")
+    if not rows:
+        raise InputError(
+            f"none of the {counts['documents']} documents of the corpus {corpus.name!r} has a token at position "
+            f"{config.min_position}. Lower extract.min_position (now {config.min_position}), raise extract.max_tokens "
+            f"(now {config.max_tokens}), or give longer documents."
+        )

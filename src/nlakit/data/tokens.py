@@ -1,0 +1,210 @@
+"""Documents as tokens, with the way back from a token to the document.
+
+Plain text is tokenised literally: the spelling of a special token inside a text is ordinary
+characters and never becomes that token. In a chat only the template may write control tokens; where
+a message spells one, an invisible word joiner (U+2060) is put behind its first character.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nlakit.data.corpus import MESSAGE_SEPARATOR, Document
+from nlakit.errors import InputError
+from nlakit.models.target import Target
+
+CONTEXT_CHARACTERS = 2000
+"""How much of the text before and including a token a row keeps."""
+
+CHARACTERS_PER_TOKEN = 32
+"""A text is cut to this many characters for each token that may be read, before it is tokenised: no
+tokenizer's tokens are that long on average, and a huge document then costs no more than a long one."""
+
+WORD_JOINER = "\u2060"
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A stretch of a rendered chat that repeats a stretch of the document's text."""
+
+    start: int
+    """Where it begins in the rendered text, in characters."""
+    document_offsets: tuple[int, ...]
+    """Offset into the document's text before each of its characters, and after the last one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """One tokenised document."""
+
+    document: Document
+    text: str
+    """The text that was tokenised: the document's own, or its chat rendered, maybe cut."""
+    ids: list[int]
+    offsets: list[tuple[int, int]]
+    """Character span of each token in ``text``."""
+    cut: bool
+    """Whether the document was longer than could be read."""
+    escaped: bool
+    """Whether a message spelt a control token."""
+    passages: tuple[Passage, ...] | None = None
+    """Where the messages are in ``text``; None for plain text, or where nobody needs to know."""
+
+    def __len__(self) -> int:
+        """Number of tokens, without those that the tokenizer puts behind every text."""
+        length = len(self.ids)
+        while length and self.offsets[length - 1][0] == self.offsets[length - 1][1]:
+            length -= 1
+        return length
+
+    def token(self, position: int, tokenizer: Any) -> str:
+        """Return the piece of text that is one token, with white space before it that spans leave out."""
+        start, end = self.offsets[position]
+        if start == end:
+            return str(tokenizer.convert_ids_to_tokens(self.ids[position]))
+        before = self.offsets[position - 1][1] if position else 0
+        return self.text[before if self.text[before:start].isspace() else start : end]
+
+    def context(self, position: int) -> str:
+        """Return the end of the text up to and including a token."""
+        end = self.offsets[position][1]
+        return self.text[max(0, end - CONTEXT_CHARACTERS) : end]
+
+    def truth(self, position: int) -> str | None:
+        """Return what is true after a token as JSON, or None where the corpus does not know."""
+        if self.document.truth_at is None:
+            return None
+        truth = self.document.truth_at(self.document_offset(self.offsets[position][1]))
+        if truth is None:
+            return None
+        try:
+            return json.dumps(dict(truth), ensure_ascii=False, sort_keys=True)
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"truth_at of the document {self.document.id!r} gave something that JSON cannot hold: {error}. "
+                "Its corpus must return a mapping of strings, numbers, lists and mappings."
+            ) from error
+
+    def document_offset(self, offset: int) -> int:
+        """Map an offset into ``text`` to one into the document's text.
+
+        Inside the words of the chat template it is the end of the last message that came before.
+        """
+        if self.passages is None:
+            return offset
+        index = bisect_right([passage.start for passage in self.passages], offset) - 1
+        if index < 0:
+            return 0
+        passage = self.passages[index]
+        return passage.document_offsets[min(offset - passage.start, len(passage.document_offsets) - 1)]
+
+
+def tokenise(target: Target, documents: Sequence[Document], max_tokens: int) -> list[Tokens]:
+    """Tokenise documents together: at most ``max_tokens`` tokens of each, special tokens exactly once.
+
+    Plain text comes out as ``target.encode(text, literal=True, max_tokens=...)`` gives it. Raises
+    :class:`~nlakit.errors.InputError` for a chat when the target has no chat template, or when the
+    template changes a message that has truth attached.
+    """
+    tokenizer = target.tokenizer
+    limit = min(max_tokens, target.max_positions)
+    controls = control_tokens(tokenizer) if any(document.messages for document in documents) else None
+    drafts = [_draft(target, document, controls) for document in documents]
+    done: dict[int, Tokens] = {}
+    for literal, begun in sorted({(draft.literal, draft.begun) for draft in drafts}):
+        group = [i for i, draft in enumerate(drafts) if (draft.literal, draft.begun) == (literal, begun)]
+        texts = [drafts[i].text[: CHARACTERS_PER_TOKEN * limit] for i in group]
+        batch = tokenizer(
+            texts,
+            add_special_tokens=not begun,
+            split_special_tokens=literal,
+            return_offsets_mapping=True,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+        )
+        for i, text, ids, offsets in zip(group, texts, batch["input_ids"], batch["offset_mapping"], strict=True):
+            draft = drafts[i]
+            cut = len(text) < len(draft.text) or len(ids) > limit
+            done[i] = Tokens(documents[i], text, ids[:limit], offsets[:limit], cut, draft.escaped, draft.passages)
+    return [done[i] for i in range(len(documents))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A document as the text that will be tokenised."""
+
+    text: str
+    literal: bool
+    """Whether control tokens that the text spells are ordinary characters."""
+    begun: bool = False
+    """Whether the text spells BOS itself, as chat templates do; a second one would shift every activation."""
+    escaped: bool = False
+    passages: tuple[Passage, ...] | None = None
+
+
+def _draft(target: Target, document: Document, controls: re.Pattern[str] | None) -> _Draft:
+    if document.messages is None:
+        return _Draft(document.text, literal=True)
+    contents = [escape(message.content, controls) for message in document.messages]
+    pairs = list(zip(document.messages, contents, strict=True))
+    text = target.render([{"role": message.role, "content": content} for message, content in pairs])
+    bos = target.tokenizer.bos_token
+    return _Draft(
+        text,
+        literal=False,
+        begun=bos is not None and text.startswith(bos),
+        escaped=any(message.content != content for message, content in pairs),
+        passages=_passages(document, text, contents, controls) if document.truth_at is not None else None,
+    )
+
+
+def control_tokens(tokenizer: Any) -> re.Pattern[str] | None:
+    """Return a pattern for the tokens that only a template may write: special ones, and those its chat template spells."""
+    template = str(tokenizer.chat_template or "")
+    spelt = {
+        token.content
+        for token in tokenizer.added_tokens_decoder.values()
+        if not token.content.isspace() and (token.special or token.content in template)
+    }
+    # Longest first, so that a token is not hidden by one that it begins with.
+    return re.compile("|".join(map(re.escape, sorted(spelt, key=lambda text: (-len(text), text))))) if spelt else None
+
+
+def escape(text: str, controls: re.Pattern[str] | None) -> str:
+    """Break every spelling of a control token with a word joiner behind its first character."""
+    if controls is None:
+        return text
+    return controls.sub(lambda match: f"{match[0][0]}{WORD_JOINER}{match[0][1:]}", text)
+
+
+def _passages(
+    document: Document, rendered: str, contents: Sequence[str], controls: re.Pattern[str] | None
+) -> tuple[Passage, ...]:
+    """Find each message in the rendered chat; a template may trim white space around it, and nothing more."""
+    passages = []
+    cursor = base = 0
+    for message, content in zip(document.messages or (), contents, strict=True):
+        joiners = {match.start() + 1 for match in controls.finditer(message.content)} if controls else set()
+        # A joiner has no place in the document: the offset before it comes twice.
+        offsets = [
+            base + index for index in range(len(message.content) + 1) for _ in range(2 if index in joiners else 1)
+        ]
+        trimmed = content.strip()
+        start = rendered.find(trimmed, cursor)
+        if start < 0:
+            raise InputError(
+                f"the chat template changes a {message.role!r} message of the document {document.id!r}, "
+                f"{message.content[:60]!r}, so what is true after each token cannot be told. "
+                "Give the document as plain text, or without truth."
+            )
+        first = content.find(trimmed)
+        passages.append(Passage(start, tuple(offsets[first : first + len(trimmed) + 1])))
+        cursor = start + len(trimmed)
+        base += len(message.content) + len(MESSAGE_SEPARATOR)
+    return tuple(passages)
