@@ -1,0 +1,316 @@
+"""Stage 4, train: reinforcement learning makes the words carry what the vector holds.
+
+Each step samples a group of explanations for each of a batch of vectors, scores them by how well the reconstructor rebuilds
+the vector from them, raises the probability of those that beat their group, and gives the reconstructor one step of its own
+on the same explanations (paper, RL; method: GRPO). The mathematics is in :mod:`nlakit.train.policy`, where the departures
+from GRPO are listed. Against the paper's released code:
+
+* The reward is minus the error, without its logarithm, minus a small price per token; failed outputs get a fixed reward.
+* The best step by FVE on validation rows of the split ``rl`` becomes the pair, not the last one.
+* Reward and reconstructor loss come from one forward pass, so they cannot disagree.
+
+::
+
+    train/
+      checkpoints/     best and last
+    pair/              the finished pair, with the warm start's weights in pair/warm-start/
+    samples.jsonl      sampled explanations with contexts and errors
+    alarms.jsonl       what looked wrong and what to do about it
+
+Axes: P prompts of a step, G samples per prompt, N = P * G, B samples of a micro-batch, T tokens, D vector width.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from nlakit.config import Recipe, TrainConfig, derive_seed, fingerprint
+from nlakit.data import extract
+from nlakit.data.store import Store
+from nlakit.explanations import Outcome
+from nlakit.models.pair import Pair
+from nlakit.runs import MetricsWriter, Progress, RunFolder, read_metrics
+from nlakit.train import warm_start
+from nlakit.train.alarms import new_alarms
+from nlakit.train.batches import other_rows, prompts_at, validation_rows
+from nlakit.train.checkpoints import Checkpoints, State
+from nlakit.train.optimise import make_optimizer, optimizer_step, require_finite, warmup_constant
+from nlakit.train.policy import group_advantages, policy_loss, rewards
+from nlakit.train.rollout import Rollout, rollout, score
+from nlakit.train.validation import ValidationRows, round_trip
+from nlakit.vectors import fve
+
+STAGE = "train"
+
+SHOWN_PROMPTS = 4
+"""Vectors whose first sample goes to samples.jsonl, each time."""
+
+
+@dataclass(frozen=True)
+class PromptRows:
+    """Rows of the split ``rl``: those that train, and those of other documents that validate."""
+
+    store: Store
+    table: pa.Table
+    """row_id, document_id, position, token and context of each row of the split."""
+    training: list[int]
+    """Indices into the table."""
+    validation: ValidationRows
+
+    @classmethod
+    def load(cls, store: Store, config: TrainConfig, seed: int) -> PromptRows:
+        """Divide the split by document; InputError where it has too few."""
+        table = store.rows("rl", ["row_id", "document_id", "position", "token", "context"])
+        documents = table["document_id"].to_pylist()
+        training, validation = validation_rows(documents, config.evaluate_rows, seed, STAGE)
+        chosen = [documents[row] for row in validation]
+        vectors_ND = store.vectors(table["row_id"].take(validation).to_pylist())
+        return cls(store, table, training, ValidationRows(vectors_ND, chosen, other_rows(chosen, seed, STAGE)))
+
+    def vectors(self, rows: list[int]) -> Tensor:
+        """Read the vectors of rows of the table; (P, D), float32."""
+        return self.store.vectors(self.table["row_id"].take(rows).to_pylist())
+
+
+def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
+    """Train the warm-started pair by reinforcement learning and return the folder of the best pair.
+
+    A run that was killed goes on from its last checkpoint and ends with the weights of an unbroken one.
+
+    Raises:
+        RunError: if an earlier stage is missing, or what is there was made with other settings.
+        InputError: if the split ``rl`` has too few documents.
+        DivergedError: if a loss, gradient or weight is not finite; the last checkpoint is kept.
+    """
+    config, seed = recipe.train, recipe.seed
+    warm = folder.stage(warm_start.STAGE)
+    store = extract.open_store(folder)
+    settings = {
+        "warm_start": warm.outputs["pair"],
+        "store": store.fingerprint,
+        "train": config.model_dump(mode="json"),
+        "seed": seed,
+    }
+    stage, output = folder.stage(STAGE), folder.path / "pair"
+    if folder.check_stage(STAGE, settings) == "done":
+        return output
+    stage.begin(settings)
+
+    pair = Pair.from_pretrained(warm.path / "pair", load_target=False)
+    verbalizer, reconstructor, variance = pair.verbalizer, pair.reconstructor, pair.card.stats.variance
+    reference = verbalizer.frozen_copy()
+    verbalizer.model.requires_grad_(True)
+    reconstructor.requires_grad_(True)
+    rows = PromptRows.load(store, config, seed)
+    modules = {"verbalizer": verbalizer.model, "reconstructor": reconstructor}
+    for module in modules.values():
+        module.eval()  # dropout would make the sampled and the trained distribution differ
+    optimizers = {name: make_optimizer(module) for name, module in modules.items()}
+    checkpoints = Checkpoints(stage.path / "checkpoints", modules, optimizers)
+    state = checkpoints.resume() or State(step=-1)
+    active = set(state.numbers.get("active_alarms", []))
+
+    with ExitStack() as files:
+        metrics = files.enter_context(folder.metrics(STAGE))
+        samples = files.enter_context(MetricsWriter(folder.path / "samples.jsonl", STAGE))
+        alarms = files.enter_context(MetricsWriter(folder.path / "alarms.jsonl", STAGE))
+        for writer in (metrics, samples, alarms):
+            writer.truncate_after(state.step)
+        history = read_metrics(folder.path / "metrics.jsonl", STAGE)
+        task = files.enter_context(progress.task("train", total=config.steps))
+        task.update(max(0, state.step))
+        for step in range(state.step + 1, config.steps + 1):
+            started = time.perf_counter()
+            what = f"train: step {step}"
+            line: dict[str, Any] = {}
+            if step > 0:  # step 0 only measures the warm start
+                # 1. Sample a group of explanations for each vector from the verbalizer as it is now.
+                chosen = prompts_at(step - 1, count=len(rows.training), size=config.prompts_per_step, seed=seed)
+                chosen = [rows.training[row] for row in chosen]
+                rolled = rollout(
+                    verbalizer,
+                    rows.vectors(chosen),
+                    group_size=config.group_size,
+                    temperature=config.temperature,
+                    max_new_tokens=config.max_new_tokens,
+                    seed=derive_seed(seed, STAGE, "rollout", step),
+                )
+                # 2. Score them by the reconstructor as it is now; its gradients wait for 4.
+                errors_N = score(reconstructor, rolled, micro_batch=config.micro_batch, what=what)
+                rewards_N = rewards(
+                    errors_N,
+                    rolled.lengths_N,
+                    rolled.failed_N,
+                    length_penalty=config.length_penalty,
+                    failed_reward=config.failed_reward,
+                )
+                advantages_PG = group_advantages(rewards_N.view(-1, config.group_size))
+                # 3. One step of the verbalizer, towards the samples that beat their group.
+                kl = surprise = gap = 0.0
+                for batch in rolled.micro_batches(config.micro_batch):
+                    ids = [rolled.samples[row].ids for row in batch]
+                    with torch.no_grad():
+                        reference_BT, _ = reference.log_probs(rolled.vectors_ND[batch], ids)
+                    log_probs_BT, mask_BT = verbalizer.log_probs(rolled.vectors_ND[batch], ids)
+                    loss = policy_loss(
+                        log_probs_BT,
+                        mask_BT,
+                        advantages_PG.flatten()[batch].to(log_probs_BT.device),
+                        reference_BT,
+                        kl_coefficient=config.kl_coefficient,
+                        total_tokens=rolled.tokens,
+                    )
+                    loss.loss.backward()
+                    kl, surprise = kl + loss.kl_sum, surprise + loss.surprise_sum
+                    gap = max(gap, rollout_gap(rolled, batch, log_probs_BT.detach()))
+                factor = warmup_constant(step - 1, warmup=config.warmup_steps)
+                verbalizer_norm = optimizer_step(
+                    optimizers["verbalizer"],
+                    learning_rate=config.verbalizer_learning_rate * factor,
+                    max_grad_norm=config.max_grad_norm,
+                    what=f"{what}: verbalizer",
+                )
+                # 4. One step of the reconstructor on the same explanations, failed ones excluded.
+                reconstructor_norm = 0.0
+                if not bool(rolled.failed_N.all()):
+                    reconstructor_norm = optimizer_step(
+                        optimizers["reconstructor"],
+                        learning_rate=config.reconstructor_learning_rate * factor,
+                        max_grad_norm=config.max_grad_norm,
+                        what=f"{what}: reconstructor",
+                    )
+                seconds = time.perf_counter() - started
+                line = {
+                    **rollout_metrics(rolled, errors_N, rewards_N, advantages_PG, variance),
+                    "kl": kl / rolled.tokens,
+                    "entropy": surprise / rolled.tokens,
+                    "rollout_gap": gap,
+                    "verbalizer_grad_norm": verbalizer_norm,
+                    "reconstructor_grad_norm": reconstructor_norm,
+                    "head_finite": float(torch.isfinite(reconstructor.value_head.weight).all()),
+                    "max_new_tokens": config.max_new_tokens,
+                    "seconds": seconds,
+                    "tokens_per_second": rolled.tokens / seconds,
+                }
+                if step % config.sample_every == 0:
+                    write_samples(samples, step, rows.table, chosen, rolled, errors_N, rewards_N)
+
+            # 5. Now and then, measure on rows that nothing trains on.
+            improved = False
+            if step % config.evaluate_every == 0 or step == config.steps:
+                line |= round_trip(
+                    verbalizer,
+                    reconstructor,
+                    rows.validation,
+                    variance=variance,
+                    max_new_tokens=config.max_new_tokens,
+                    seed=derive_seed(seed, STAGE, "validation"),
+                )
+                improved = state.best_value is None or line["fve_validation"] > state.best_value
+            metrics.write(step, line)
+            history.append({"step": step, **line})
+            for alarm in new_alarms(history, active):
+                alarms.write(step, {"alarm": alarm.name, "message": alarm.message})
+                progress.say(f"ALARM at step {step}: {alarm.message}")
+            require_finite(reconstructor.value_head.weight, f"{what}: the reconstructor's value head")
+            task.update(step, _progress_text(history))
+
+            # 6. Keep the best and the last weights.
+            state = State(
+                step,
+                best_step=step if improved else state.best_step,
+                best_value=line["fve_validation"] if improved else state.best_value,
+                numbers={"active_alarms": sorted(active)},
+            )
+            if improved or step % config.checkpoint_every == 0 or step == config.steps:
+                for writer in (metrics, samples, alarms):
+                    writer.sync()
+                checkpoints.save(state)
+
+    best_step = state.best_step or 0
+    checkpoints.load_weights(best_step)
+    figures = {"best_step": best_step, "fve_validation": state.best_value, "steps": config.steps, "seed": seed}
+    save_pair(pair, warm.path / "pair", output, {"settings": config.model_dump(mode="json"), "figures": figures})
+    stage.finish(settings, {"pair": fingerprint(warm_start.weight_hashes(output)), **figures})
+    return output
+
+
+def rollout_metrics(
+    rolled: Rollout, errors_N: Tensor, rewards_N: Tensor, advantages_PG: Tensor, variance: float
+) -> dict[str, float | None]:
+    """Return what a rollout says about the step: quality, length and how its outputs ended.
+
+    ``fve_batch`` counts failed outputs with error 2, as every FVE does; ``error`` is the mean over usable ones alone.
+    """
+    usable_N = ~rolled.failed_N
+    return {
+        "fve_batch": fve(errors_N, variance),
+        "reward": float(rewards_N.mean()),
+        "error": float(errors_N[usable_N].mean()) if bool(usable_N.any()) else None,
+        "length": rolled.tokens / len(rolled.samples),
+        "parse_rate": rolled.rate(Outcome.OK),
+        "cap_rate": rolled.rate(Outcome.CUT_OFF),
+        "distinct": rolled.distinct,
+        "flat_groups": float((advantages_PG == 0).all(dim=1).float().mean()),
+    }
+
+
+def rollout_gap(rolled: Rollout, batch: list[int], log_probs_BT: Tensor) -> float:
+    """Return the largest difference, nats, between a token's log-probability when it was sampled and when trained on."""
+    gap = 0.0
+    for place, row in enumerate(batch):
+        sampled_T = rolled.samples[row].log_probs
+        if sampled_T is not None:
+            trained_T = log_probs_BT[place, : len(sampled_T)].cpu()
+            gap = max(gap, float((trained_T - sampled_T.cpu()).abs().max()))
+    return gap
+
+
+def write_samples(
+    samples: MetricsWriter,
+    step: int,
+    table: pa.Table,
+    chosen: list[int],
+    rolled: Rollout,
+    errors_N: Tensor,
+    rewards_N: Tensor,
+) -> None:
+    """Append the first sample of a few vectors to ``samples.jsonl``, for people to read."""
+    for prompt, row in enumerate(chosen[:SHOWN_PROMPTS]):
+        found = rolled.samples[prompt * rolled.group_size]
+        place = table.slice(row, 1).to_pylist()[0]
+        samples.write(
+            step,
+            {
+                **place,
+                "outcome": found.outcome.value,
+                "text": found.text,
+                "error": float(errors_N[prompt * rolled.group_size]),
+                "reward": float(rewards_N[prompt * rolled.group_size]),
+            },
+        )
+
+
+def save_pair(pair: Pair, warm_folder: Path, output: Path, training: Mapping[str, Any]) -> None:
+    """Write the finished pair, its card's training record, and the warm start's weights beside it."""
+    card = pair.card.model_copy(update={"training": {**pair.card.training, "train": dict(training)}})
+    Pair(pair.target, pair.verbalizer, pair.reconstructor, card).save(output, warm_start=warm_folder)
+
+
+def _progress_text(history: list[dict[str, Any]]) -> str:
+    """Say the FVE of the last batch and the last validation, for the progress bar."""
+    parts = []
+    for key, name in (("fve_batch", "FVE"), ("fve_validation", "validation")):
+        found = next((line[key] for line in reversed(history) if line.get(key) is not None), None)
+        if found is not None:
+            parts.append(f"{name} {found:.3f}")
+    return ", ".join(parts)

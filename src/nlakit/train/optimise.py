@@ -1,0 +1,96 @@
+"""One optimiser step and its learning rate: AdamW, gradient clipping, finite checks, schedules."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from nlakit.errors import DivergedError
+
+
+def warmup_cosine(step: int, *, steps: int, warmup: int, floor: float = 0.0) -> float:
+    """Factor of the learning rate at step ``step`` (from 0): linear warm-up, then half a cosine down to ``floor``.
+
+    The first step has the factor 1 / warmup, not 0, so that no step is wasted; the last is just above ``floor``.
+    """
+    if step < warmup:
+        return (step + 1) / warmup
+    progress = (step - warmup) / max(1, steps - warmup)
+    return floor + (1.0 - floor) * 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
+
+
+def warmup_constant(step: int, *, warmup: int) -> float:
+    """Factor of the learning rate at step ``step`` (from 0): linear warm-up, then 1."""
+    return min(1.0, (step + 1) / max(1, warmup))
+
+
+def trainable(modules: Iterable[nn.Module]) -> list[nn.Parameter]:
+    """Return the parameters that training changes, tied ones once."""
+    return [parameter for module in modules for parameter in module.parameters() if parameter.requires_grad]
+
+
+def make_optimizer(module: nn.Module, *, weight_decay: float = 0.0) -> torch.optim.AdamW:
+    """Make the AdamW of one module; matrices decay, norms and biases (fewer than two axes) do not.
+
+    The learning rate is given at each step by :func:`optimizer_step`. Betas are AdamW's own (0.9, 0.999).
+    """
+    parameters = trainable([module])
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=0.0, fused=True)
+
+
+def optimizer_step(optimizer: torch.optim.Optimizer, *, learning_rate: float, max_grad_norm: float, what: str) -> float:
+    """Clip the accumulated gradients, take one step, clear the gradients.
+
+    Args:
+        optimizer: its parameters hold the gradients of the whole batch.
+        learning_rate: of this step.
+        max_grad_norm: gradients are scaled down to this total norm.
+        what: names the step in the error, e.g. ``"train: verbalizer, step 12"``.
+
+    Returns:
+        The gradient norm before clipping.
+
+    Raises:
+        DivergedError: if the gradient norm is not finite; the weights are then still those of the step before.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    norm = float(nn.utils.clip_grad_norm_(parameters, max_grad_norm))
+    if not math.isfinite(norm):
+        optimizer.zero_grad(set_to_none=True)
+        raise DivergedError(_advice(f"{what}: the gradient norm is {norm}"))
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return norm
+
+
+def require_finite(value: Tensor | float, what: str) -> None:
+    """Raise :class:`~nlakit.errors.DivergedError` unless every number is finite.
+
+    Args:
+        value: a loss, or weights.
+        what: names it in the error, e.g. ``"warm start: verbalizer loss at step 12"``.
+    """
+    if isinstance(value, Tensor):
+        finite = bool(torch.isfinite(value).all())
+        shown = f"{float(value)}" if value.numel() == 1 else "not finite everywhere"
+    else:
+        finite, shown = math.isfinite(value), f"{value}"
+    if not finite:
+        raise DivergedError(_advice(f"{what} is {shown}"))
+
+
+def _advice(problem: str) -> str:
+    return (
+        f"{problem}; expected finite numbers. The last checkpoint is kept and holds the weights from before. Lower the "
+        "learning rate of this stage (or raise its warm-up) and start a new run; if it happens in the first steps, check the "
+        "activations with `nlakit store verify` and use float32"
+    )

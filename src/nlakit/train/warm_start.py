@@ -1,0 +1,360 @@
+"""Stage 3, warm start: both halves learn from the teacher's explanations before any reinforcement learning.
+
+The verbalizer learns to write the teacher's text from the vector (split ``av``), the reconstructor to rebuild the vector from
+the teacher's text (split ``ar``); the two never see a document in common. Without this stage copies of the target write
+nonsense in place of explanations, and FVE can rise on nonsense (paper, warm start).
+
+::
+
+    warm-start/
+      pair/           a whole pair: card, verbalizer, reconstructor
+      checkpoints/    while the stage runs
+
+Differs from the paper's released code: rows of a fifth of the documents at most are set aside for validation, and texts
+that are too long are left out and counted instead of cut.
+
+Axes: N rows, B rows of a batch, T tokens, D vector width.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from nlakit.card import Card, TargetRecord
+from nlakit.config import Recipe, WarmStartConfig, fingerprint
+from nlakit.data import annotate, extract
+from nlakit.data.annotate import load_explanations
+from nlakit.data.store import Store
+from nlakit.errors import InputError
+from nlakit.models.pair import Pair
+from nlakit.models.reconstructor import Reconstructor
+from nlakit.models.sites import resolve_site
+from nlakit.models.target import Target
+from nlakit.models.verbalizer import Verbalizer
+from nlakit.prompts import resolve_prompts
+from nlakit.runs import MetricsWriter, Progress, RunFolder
+from nlakit.train.batches import EpochBatches, other_rows, validation_rows
+from nlakit.train.checkpoints import Checkpoints, State
+from nlakit.train.optimise import make_optimizer, optimizer_step, require_finite, warmup_cosine
+from nlakit.train.rollout import text_errors
+from nlakit.train.validation import BATCH_ROWS, ValidationRows, cross_entropies
+from nlakit.vectors import VectorStats, direction_error, fve
+
+STAGE = "warm-start"
+
+VALIDATION_ROWS = 128
+"""Rows of each split set aside for the validation loss."""
+STATS_ROWS = 65_536
+"""Mean, variance and norms are taken from at most this many rows, evenly spread over the store."""
+FLOOR = 0.1
+"""The cosine falls to this share of the peak learning rate."""
+
+
+@dataclass(frozen=True)
+class TaughtRows:
+    """Rows of one split with the teacher's explanations, those for validation apart."""
+
+    store: Store
+    row_ids: list[int]
+    documents: list[str]
+    texts: list[str]
+    ids: list[list[int]]
+    """Tokens of each completion: tags, text and end of text."""
+    training: list[int]
+    """Indices into the lists above."""
+    validation: list[int]
+    left_out: int
+    """Rows whose text is longer than ``max_explanation_tokens``."""
+
+    def vectors(self, rows: list[int]) -> Tensor:
+        """Read the vectors of rows from the store; (B, D), float32."""
+        return self.store.vectors([self.row_ids[row] for row in rows])
+
+
+def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
+    """Warm-start both halves and return the folder of the pair; goes on where an earlier attempt stopped.
+
+    Raises:
+        RunError: if an earlier stage is missing, or what is there was made with other settings.
+        InputError: if a split has too few rows or documents to learn from.
+        DivergedError: if a loss or gradient is not finite; the last checkpoint is kept.
+    """
+    store = extract.open_store(folder)
+    stage = folder.stage(STAGE)
+    target = Target.load(recipe.target.model, recipe.target.revision, recipe.target.dtype)
+    site = resolve_site(target, recipe.target.site)
+    prompts = resolve_prompts(target, recipe.prompts)
+    taught = {split: _explained(folder, split) for split in ("av", "ar")}
+    settings = {
+        "store": store.fingerprint,
+        "explanations": {split: fingerprint(rows, texts) for split, (rows, texts) in taught.items()},
+        "prompts": prompts.model_dump(mode="json"),
+        "warm_start": recipe.warm_start.model_dump(mode="json"),
+        "max_new_tokens": recipe.train.max_new_tokens,
+        "seed": recipe.seed,
+    }
+    output = stage.path / "pair"
+    if folder.check_stage(STAGE, settings) == "done":
+        return output
+    stage.begin(settings)
+    stats, scale = training_statistics(store, recipe.warm_start.injection_scale)
+    verbalizer = Verbalizer.from_target(
+        target, prompts, injection_scale=scale, max_new_tokens=recipe.train.max_new_tokens
+    )
+    reconstructor = Reconstructor.from_target(target, site, prompts)
+    rows = {
+        split: _taught_rows(store, *taught[split], verbalizer, recipe.warm_start, recipe.seed, split)
+        for split in taught
+    }
+    card = Card(
+        name=recipe.name,
+        target=TargetRecord.of(target),
+        site=str(site),
+        prompts=prompts,
+        injection_scale=scale,
+        max_new_tokens=recipe.train.max_new_tokens,
+        stats=stats,
+        data={
+            "corpus": recipe.corpus.model_dump(mode="json"),
+            "extract": recipe.extract.model_dump(mode="json"),
+            "annotate": recipe.annotate.model_dump(mode="json"),
+            "seed": recipe.seed,
+        },
+    )
+    verbalizer.self_check()
+    with folder.metrics(STAGE) as metrics:
+        desk = Desk(recipe.warm_start, recipe.seed, metrics, stage.path / "checkpoints", progress)
+        steps, written = train_verbalizer(verbalizer, rows["av"], desk)
+        _, rebuilt = train_reconstructor(reconstructor, rows["ar"], stats.variance, desk, first_step=steps)
+    figures = {
+        **written,
+        **rebuilt,
+        **{f"rows_{split}": len(found.training) for split, found in rows.items()},
+        **{f"rows_too_long_{split}": found.left_out for split, found in rows.items()},
+    }
+    training = {"warm_start": {"settings": recipe.warm_start.model_dump(mode="json"), "figures": figures}}
+    Pair(target, verbalizer, reconstructor, card.model_copy(update={"training": training})).save(output)
+    stage.finish(settings, {"pair": fingerprint(weight_hashes(output)), **figures})
+    shutil.rmtree(desk.checkpoints, ignore_errors=True)
+    return output
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What both loops write to and take their settings from."""
+
+    config: WarmStartConfig
+    seed: int
+    metrics: MetricsWriter
+    checkpoints: Path
+    """Folder with one folder of checkpoints for each loop."""
+    progress: Progress
+
+
+def train_verbalizer(verbalizer: Verbalizer, rows: TaughtRows, desk: Desk) -> tuple[int, dict[str, float]]:
+    """Teach the verbalizer to write the teacher's text from the injected vector; return steps and final figures.
+
+    Loss: mean cross-entropy, nats per token, over the tokens of the completion (tags, text, end of text).
+    """
+    config, metrics = desk.config, desk.metrics
+    model = verbalizer.model.eval()  # dropout would make sampling and training disagree, here and later
+    optimizer = make_optimizer(model, weight_decay=config.weight_decay)
+    checkpoints = Checkpoints(desk.checkpoints / "verbalizer", {"verbalizer": model}, {"verbalizer": optimizer})
+    lengths = [len(rows.ids[row]) for row in rows.training]
+    batches = EpochBatches(lengths, config.batch_size, desk.seed, "warm start, verbalizer")
+    steps = batches.steps(config.verbalizer_epochs)
+    validation = ValidationRows(
+        rows.vectors(rows.validation),
+        documents := [rows.documents[row] for row in rows.validation],
+        other_rows(documents, desk.seed, STAGE),
+    )
+    state = checkpoints.resume() or State(0)
+    recent: list[float] = state.numbers.get("recent", [])
+    figures: dict[str, float] = state.numbers.get("figures", {})
+    if state.step < steps:  # later lines are the reconstructor's when this loop is done
+        metrics.truncate_after(state.step)
+    with desk.progress.task("warm start: verbalizer", total=steps) as task:
+        task.update(state.step)
+        for step in range(state.step + 1, steps + 1):
+            started = time.perf_counter()
+            batch = [rows.training[index] for index in batches.at(step - 1)]
+            log_probs_BT, mask_BT = verbalizer.log_probs(rows.vectors(batch), [rows.ids[row] for row in batch])
+            tokens = int(mask_BT.sum())
+            loss = -(log_probs_BT * mask_BT).sum() / tokens
+            recent.append(loss.item())
+            require_finite(recent[-1], f"warm start: verbalizer loss at step {step}")
+            loss.backward()
+            factor = warmup_cosine(step - 1, steps=steps, warmup=round(config.warmup_fraction * steps), floor=FLOOR)
+            norm = optimizer_step(
+                optimizer,
+                learning_rate=config.verbalizer_learning_rate * factor,
+                max_grad_norm=config.max_grad_norm,
+                what=f"warm start: verbalizer, step {step}",
+            )
+            line: dict[str, float] = {}
+            if step % config.log_every == 0 or step == steps:
+                seconds = time.perf_counter() - started
+                line = {
+                    "verbalizer_loss": sum(recent) / len(recent),
+                    "verbalizer_grad_norm": norm,
+                    "verbalizer_learning_rate": config.verbalizer_learning_rate * factor,
+                    "seconds": seconds,
+                    "tokens_per_second": tokens / seconds,
+                }
+                recent.clear()
+            due = step % config.checkpoint_every == 0 or step == steps
+            if due:
+                figures = cross_entropies(verbalizer, validation, [rows.ids[row] for row in rows.validation])
+                line |= figures
+            if line:
+                metrics.write(step, line)
+                task.update(step, f"loss {line.get('verbalizer_loss', loss.item()):.3f}")
+            if due:
+                metrics.sync()
+                checkpoints.save(State(step, numbers={"recent": recent, "figures": figures}))
+    return steps, figures
+
+
+def train_reconstructor(
+    reconstructor: Reconstructor, rows: TaughtRows, variance: float, desk: Desk, *, first_step: int
+) -> tuple[int, dict[str, float]]:
+    """Teach the reconstructor to rebuild the vector from the teacher's text; return steps and final figures.
+
+    Loss: mean direction error 2(1 - cos). Metrics count steps on from ``first_step``, the verbalizer's last.
+    """
+    config, metrics = desk.config, desk.metrics
+    reconstructor.eval()
+    optimizer = make_optimizer(reconstructor, weight_decay=config.weight_decay)
+    modules, optimizers = {"reconstructor": reconstructor}, {"reconstructor": optimizer}
+    checkpoints = Checkpoints(desk.checkpoints / "reconstructor", modules, optimizers)
+    lengths = [len(rows.ids[row]) for row in rows.training]
+    batches = EpochBatches(lengths, config.batch_size, desk.seed, "warm start, reconstructor")
+    steps = batches.steps(config.reconstructor_epochs)
+    state = checkpoints.resume() or State(0)
+    recent: list[float] = state.numbers.get("recent", [])
+    figures: dict[str, float] = state.numbers.get("figures", {})
+    metrics.truncate_after(first_step + state.step)
+    with desk.progress.task("warm start: reconstructor", total=steps) as task:
+        task.update(state.step)
+        for step in range(state.step + 1, steps + 1):
+            started = time.perf_counter()
+            batch = [rows.training[index] for index in batches.at(step - 1)]
+            what = f"warm start: reconstructor, step {step}"
+            loss = text_errors(reconstructor, [rows.texts[row] for row in batch], rows.vectors(batch), what).mean()
+            recent.append(loss.item())
+            loss.backward()
+            factor = warmup_cosine(step - 1, steps=steps, warmup=round(config.warmup_fraction * steps), floor=FLOOR)
+            norm = optimizer_step(
+                optimizer,
+                learning_rate=config.reconstructor_learning_rate * factor,
+                max_grad_norm=config.max_grad_norm,
+                what=what,
+            )
+            line: dict[str, float] = {}
+            if step % config.log_every == 0 or step == steps:
+                seconds = time.perf_counter() - started
+                line = {
+                    "reconstructor_loss": sum(recent) / len(recent),
+                    "reconstructor_grad_norm": norm,
+                    "reconstructor_learning_rate": config.reconstructor_learning_rate * factor,
+                    "seconds": seconds,
+                    "rows_per_second": len(batch) / seconds,
+                }
+                recent.clear()
+            due = step % config.checkpoint_every == 0 or step == steps
+            if due:
+                figures = _reconstruction(reconstructor, rows, variance)
+                line |= figures
+            if line:
+                metrics.write(first_step + step, line)
+                shown = line.get("reconstructor_loss", loss.item())
+                task.update(step, f"error {shown:.3f}, FVE {1 - shown / variance:.3f}")
+            if due:
+                metrics.sync()
+                checkpoints.save(State(step, numbers={"recent": recent, "figures": figures}))
+    return steps, figures
+
+
+def training_statistics(store: Store, injection_scale: float | None) -> tuple[VectorStats, float]:
+    """Return mean and variance of the directions, and the injection scale, from the rows that are not held out.
+
+    Args:
+        store: the rows.
+        injection_scale: taken as it is; None for the 75th percentile of the row norms (paper, section 1.3).
+    """
+    ids = sorted(row for split in ("av", "ar", "rl") for row in store.rows(split, ["row_id"])["row_id"].to_pylist())
+    stride = max(1, -(-len(ids) // STATS_ROWS))
+    vectors_ND = store.vectors(ids[::stride])
+    if injection_scale is None:
+        injection_scale = float(torch.quantile(vectors_ND.norm(dim=1), 0.75))
+    return VectorStats.fit(vectors_ND), injection_scale
+
+
+def weight_hashes(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every safetensors file below a folder, by its path there."""
+    found = {}
+    for path in sorted(folder.rglob("*.safetensors")):
+        with path.open("rb") as file:
+            found[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
+
+
+def _explained(folder: RunFolder, split: str) -> tuple[list[int], list[str]]:
+    """Return (row ids, texts) of a split's usable explanations; RunError when the stage before is not finished."""
+    stage = folder.stage(annotate.STAGE)
+    _ = stage.outputs
+    row_ids, texts = load_explanations(stage.path, split)
+    return [int(row) for row in row_ids], texts
+
+
+def _taught_rows(
+    store: Store,
+    row_ids: list[int],
+    texts: list[str],
+    verbalizer: Verbalizer,
+    config: WarmStartConfig,
+    seed: int,
+    split: str,
+) -> TaughtRows:
+    """Tokenise once, leave out what is too long, and set validation documents aside."""
+    ids = [verbalizer.encode_explanation(text) for text in texts]
+    kept = [row for row, tokens in enumerate(ids) if len(tokens) <= config.max_explanation_tokens]
+    if not kept:
+        raise InputError(
+            f"all {len(ids)} explanations of the split {split!r} are longer than warm_start.max_explanation_tokens "
+            f"({config.max_explanation_tokens}); the shortest has {min(map(len, ids), default=0)} tokens. Raise that setting"
+        )
+    table = store.rows(split, ["row_id", "document_id"])
+    document_of = dict(zip(table["row_id"].to_pylist(), table["document_id"].to_pylist(), strict=True))
+    documents = [document_of[row_ids[row]] for row in kept]
+    training, validation = validation_rows(documents, VALIDATION_ROWS, seed, STAGE, split)
+    return TaughtRows(
+        store=store,
+        row_ids=[row_ids[row] for row in kept],
+        documents=documents,
+        texts=[texts[row] for row in kept],
+        ids=[ids[row] for row in kept],
+        training=training,
+        validation=validation,
+        left_out=len(ids) - len(kept),
+    )
+
+
+@torch.no_grad()
+def _reconstruction(reconstructor: Reconstructor, rows: TaughtRows, variance: float) -> dict[str, float]:
+    """Error and FVE of the reconstructor on the teacher's texts of the validation rows, and on other rows' texts."""
+    texts = [rows.texts[row] for row in rows.validation]
+    guesses_ND = reconstructor.reconstruct(texts, batch_size=BATCH_ROWS).cpu()
+    vectors_ND = rows.vectors(rows.validation)
+    errors_N = direction_error(guesses_ND, vectors_ND)
+    return {
+        "reconstructor_validation_error": float(errors_N.mean()),
+        "fve_teacher_text": fve(errors_N, variance),
+    }
