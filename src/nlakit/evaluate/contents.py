@@ -1,0 +1,82 @@
+"""What a report is made of: the parts of a run folder, each of which may be missing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from nlakit.evaluate.evaluation import FILE_NAME, Evaluation, by_reason
+from nlakit.evaluate.measures import format_value
+from nlakit.runs import RunFolder, read_metrics
+
+STAGES = ("store", "annotations", "warm-start", "train", "evaluate")
+"""Folders of the stages whose work a report shows."""
+
+SLOT_HEADS = (
+    "slot", "level", "claims", "true", "probe on the same", "facts", "probe right", "guessing", "held", "of these said",
+)  # fmt: skip
+"""Columns of the table of slots."""
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """Everything that a report is drawn from; each part may be missing."""
+
+    title: str
+    evaluation: Evaluation | None = None
+    metrics: Sequence[Mapping[str, Any]] = ()
+    """Lines of ``metrics.jsonl``."""
+    alarms: Sequence[Mapping[str, Any]] = ()
+    """What was raised during training: ``step`` and ``message``."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """The run's ``config.json``."""
+    missing: Sequence[str] = ()
+    """Stages of the run that are not finished."""
+
+
+def collect(folder: RunFolder, title: str) -> ReportData:
+    """Gather what a run folder holds."""
+    evaluated = folder.path / "evaluate"
+    config = folder.path / "config.json"
+    return ReportData(
+        title=title,
+        evaluation=Evaluation.load(evaluated) if (evaluated / FILE_NAME).exists() else None,
+        metrics=read_metrics(folder.path / "metrics.jsonl"),
+        alarms=read_metrics(folder.path / "alarms.jsonl"),
+        config=json.loads(config.read_text(encoding="utf-8")) if config.exists() else {},
+        missing=[name for name in STAGES if not (folder.path / name / "done.json").exists()],
+    )
+
+
+def unmeasured(data: ReportData) -> str:
+    """Say that there is no evaluation, and what there is."""
+    return "Not measured yet." if data.metrics else "This run has no results yet."
+
+
+def left_out(evaluation: Evaluation) -> list[tuple[str, list[str]]]:
+    """Return (reason, names) of the measures that have no value."""
+    empty = {
+        name: "there is nothing to count" for name, measure in evaluation.measures.items() if measure.value is None
+    }
+    return by_reason({**evaluation.left_out, **empty})
+
+
+def slot_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Return the table of slots with its cells written out."""
+
+    def share(value: float | None) -> str:
+        return "–" if value is None else format_value(value, "fraction")
+
+    return [
+        {
+            "slot": row.slot,
+            "level": row.level,
+            "cells": [
+                f"{row.claims:,}", share(row.claims_true), share(row.claims_decodable), f"{row.facts:,}",
+                share(row.probe_accuracy), share(row.majority), share(row.held), share(row.mentioned),
+            ],
+        }
+        for row in evaluation.slots
+    ]  # fmt: skip

@@ -1,0 +1,59 @@
+"""From values a row to a measure: the number, its bootstrap interval over documents, n and split.
+
+Axes: N rows, or claims, or facts; each carries the id of its document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from nlakit.card import Measure
+from nlakit.errors import InternalError
+from nlakit.evaluate.measures import definition_of
+from nlakit.vectors import bootstrap_interval, fve
+
+HELDOUT = "heldout"
+"""The split of every measure that this package takes."""
+
+Values = Tensor | npt.NDArray[np.floating] | Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimator:
+    """Turns values into measures with the same bootstrap settings throughout one evaluation."""
+
+    resamples: int
+    seed: int
+
+    def mean(self, name: str, values_N: Values, documents_N: Sequence[str], weights_N: Values | None = None) -> Measure:
+        """Return the mean, or with weights the ratio sum(w v) / sum(w), with its interval.
+
+        ``n`` is the number of values that count, those with a weight above 0. With nothing to average the
+        value and both ends are None.
+        """
+        values = np.asarray(values_N, dtype=np.float64)
+        weights = np.ones_like(values) if weights_N is None else np.asarray(weights_N, dtype=np.float64)
+        total = float(weights.sum())
+        if total <= 0:
+            definition_of(name)
+            return Measure(value=None, n=0, split=HELDOUT)
+        value = float((values * weights).sum() / total)
+        low, high = bootstrap_interval(values, documents_N, resamples=self.resamples, seed=self.seed, weights_N=weights)
+        return self._measure(name, value, low, high, int((weights > 0).sum()))
+
+    def fve(self, name: str, errors_N: Tensor, documents_N: Sequence[str], variance: float) -> Measure:
+        """Return FVE from errors a row; the interval is that of the mean error, turned round."""
+        low, high = bootstrap_interval(errors_N, documents_N, resamples=self.resamples, seed=self.seed)
+        return self._measure(name, fve(errors_N, variance), 1 - high / variance, 1 - low / variance, len(errors_N))
+
+    def _measure(self, name: str, value: float, low: float, high: float, n: int) -> Measure:
+        """Build a measure under a registered name."""
+        definition_of(name)
+        if not np.isfinite([value, low, high]).all():
+            raise InternalError(f"measure {name!r} came out as {value} [{low}, {high}]")
+        return Measure(value=value, low=low, high=high, n=n, split=HELDOUT)

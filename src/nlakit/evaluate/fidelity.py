@@ -1,0 +1,80 @@
+"""Reconstruction: how much of a vector survives the way through words, and the controls beside it.
+
+Axes: N rows, D vector width.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import groupby
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nlakit.config import derive_seed
+from nlakit.errors import InputError
+from nlakit.explanations import Explanation
+from nlakit.models.reconstructor import Reconstructor
+from nlakit.models.verbalizer import Verbalizer
+from nlakit.vectors import FAILED_ERROR, direction_error
+
+
+def explanation_errors(reconstructor: Reconstructor, explanations: Sequence[Explanation], vectors_ND: Tensor) -> Tensor:
+    """Return each row's error (N,) when it is rebuilt from its explanation; a failed one counts with error 2."""
+    if len(explanations) != len(vectors_ND):
+        raise InputError(f"{len(explanations)} explanations and {len(vectors_ND)} vectors do not belong together")
+    errors_N = torch.full((len(explanations),), FAILED_ERROR)
+    usable = [row for row, explanation in enumerate(explanations) if explanation.ok]
+    if usable:
+        # Equal texts are rebuilt once: greedy and collapsed outputs repeat themselves.
+        texts = sorted({explanations[row].text for row in usable})
+        rebuilt = dict(zip(texts, reconstructor.reconstruct(texts).cpu(), strict=True))
+        rebuilt_ND = torch.stack([rebuilt[explanations[row].text] for row in usable])
+        errors_N[usable] = direction_error(rebuilt_ND, vectors_ND[usable])
+    return errors_N
+
+
+def constant_errors(vector_D: Tensor, vectors_ND: Tensor) -> Tensor:
+    """Return each row's error (N,) when the answer is always the same vector."""
+    return direction_error(vector_D.cpu().float().expand_as(vectors_ND), vectors_ND)
+
+
+def other_document_rows(documents_N: Sequence[str], seed: int) -> list[int] | None:
+    """Pair each row with a row of another document: an index a row, each row used once.
+
+    Documents are put into an order drawn by lot and their rows are moved on by the size of the largest one, so
+    that no row stays in its document. None when one document holds more than half of the rows.
+    """
+    keys = {document: derive_seed(seed, "other document", document) for document in set(documents_N)}
+    order = sorted(range(len(documents_N)), key=lambda row: (keys[documents_N[row]], documents_N[row], row))
+    largest = max((len(list(rows)) for _, rows in groupby(order, key=lambda row: documents_N[row])), default=0)
+    if not documents_N or 2 * largest > len(documents_N):
+        return None
+    paired = [0] * len(documents_N)
+    for place, row in enumerate(order):
+        paired[row] = order[(place + largest) % len(order)]
+    return paired
+
+
+def text_shares(explanations: Sequence[Explanation]) -> np.ndarray:
+    """Return for each usable explanation one over the number of those with its text: they sum to the distinct texts."""
+    texts = [explanation.text for explanation in explanations if explanation.ok]
+    counts = Counter(texts)
+    return np.asarray([1.0 / counts[text] for text in texts])
+
+
+@torch.no_grad()
+def cross_entropies(
+    verbalizer: Verbalizer, vectors_ND: Tensor, completions: Sequence[Sequence[int]], batch_size: int
+) -> tuple[Tensor, Tensor]:
+    """Return nats (N,) that each completion costs the verbalizer given its vector, and its number of tokens (N,)."""
+    nats_N, tokens_N = torch.zeros(len(completions)), torch.zeros(len(completions))
+    order = sorted(range(len(completions)), key=lambda row: len(completions[row]))
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        log_probs_BT, mask_BT = verbalizer.log_probs(vectors_ND[rows], [completions[row] for row in rows])
+        nats_N[rows] = -(log_probs_BT * mask_BT).sum(dim=1).float().cpu()
+        tokens_N[rows] = mask_BT.sum(dim=1).float().cpu()
+    return nats_N, tokens_N

@@ -1,0 +1,224 @@
+"""Decodability: which facts a vector really holds, by one linear probe a slot.
+
+A probe is a multinomial logistic regression from the direction of a vector to the value of one slot
+(the place, the mood, ...). It is fitted on positions of training documents where the slot has a value
+and asked about held-out positions. It is the yardstick for claims: what a linear read-out cannot find
+in the vector, the verbalizer can only guess, and a claim about it is confabulated even when it happens
+to be true. A fact that is held in a form which is not linear goes unseen, so the yardstick errs on the
+side of doubt.
+
+Axes: N rows, D vector width, C values of a slot.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from nlakit.config import derive_seed
+from nlakit.errors import InputError, missing_extra
+from nlakit.evaluate.measures import HELD_ABOVE
+from nlakit.vectors import unit
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
+
+Facts = Mapping[str, str]
+"""What is true at one position: slot to value."""
+
+PENALTIES = (0.003, 0.03, 0.3, 3.0)
+"""Inverse strengths of the L2 penalty to choose from, on validation documents of the training splits."""
+VALIDATION_SHARE = 0.2
+MIN_ROWS = 20
+"""A slot with fewer training positions gets no probe: the vector counts as not holding it."""
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class SlotProbe:
+    """The fitted probe of one slot."""
+
+    slot: str
+    classes: tuple[str, ...]
+    """Values seen in training, in the order of the probabilities."""
+    majority: str
+    """The most frequent value in training: what guessing without the vector would say."""
+    weights_DC: FloatArray
+    bias_C: FloatArray
+
+    def probabilities(self, standard_ND: FloatArray) -> FloatArray:
+        """Return the probability of each class (N, C) from standardised vectors."""
+        logits_NC = standard_ND @ self.weights_DC + self.bias_C
+        logits_NC -= logits_NC.max(axis=1, keepdims=True)
+        powers_NC = np.exp(logits_NC)
+        return np.asarray(powers_NC / powers_NC.sum(axis=1, keepdims=True))
+
+
+@dataclass(frozen=True, slots=True)
+class FactCheck:
+    """What the probes say about one true fact at one position."""
+
+    slot: str
+    value: str
+    """The true value."""
+    probability: float
+    """What the probe gives the true value, 0 for a value or a slot without a probe."""
+    predicted: str | None
+    """The value that the probe finds most probable."""
+    majority: str | None
+    """The slot's most frequent value in training."""
+
+    @property
+    def held(self) -> bool:
+        """Whether the vector holds the fact."""
+        return self.probability > HELD_ABOVE
+
+    @property
+    def decoded(self) -> bool:
+        """Whether the probe's best value is the true one."""
+        return self.predicted == self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """All slots' probes and the standardisation that they share."""
+
+    center_D: FloatArray
+    scale_D: FloatArray
+    slots: Mapping[str, SlotProbe]
+    training_rows: int
+
+    def check(self, vectors_ND: Tensor, facts_N: Sequence[Facts]) -> list[dict[str, FactCheck]]:
+        """Return for each row what the probes say about each of its true facts, by slot."""
+        if len(vectors_ND) != len(facts_N):
+            raise InputError(f"{len(vectors_ND)} vectors and {len(facts_N)} sets of facts do not belong together")
+        standard_ND = (_directions(vectors_ND) - self.center_D) / self.scale_D
+        checks_N: list[dict[str, FactCheck]] = [{} for _ in facts_N]
+        for slot in sorted({slot for facts in facts_N for slot in facts}):
+            rows = [row for row, facts in enumerate(facts_N) if slot in facts]
+            probe = self.slots.get(slot)
+            if probe is None:
+                for row in rows:
+                    checks_N[row][slot] = FactCheck(slot, facts_N[row][slot], 0.0, None, None)
+                continue
+            index = {value: column for column, value in enumerate(probe.classes)}
+            for row, probability_C in zip(rows, probe.probabilities(standard_ND[rows]), strict=True):
+                true = facts_N[row][slot]
+                checks_N[row][slot] = FactCheck(
+                    slot,
+                    true,
+                    float(probability_C[index[true]]) if true in index else 0.0,
+                    probe.classes[int(probability_C.argmax())],
+                    probe.majority,
+                )
+        return checks_N
+
+
+def fit_probes(vectors_ND: Tensor, facts_N: Sequence[Facts], documents_N: Sequence[str], seed: int = 0) -> Probes:
+    """Fit one probe a slot on training rows.
+
+    Vectors enter as directions, standardised by axis. The strength of the penalty is chosen for each slot
+    on a fifth of its documents, by log-loss, and the probe is then fitted again on all of them. A slot with
+    fewer than ``MIN_ROWS`` rows is left without a probe.
+
+    Raises :class:`~nlakit.errors.MissingExtraError` without scikit-learn and
+    :class:`~nlakit.errors.InputError` when the arguments differ in length.
+    """
+    if not len(vectors_ND) == len(facts_N) == len(documents_N):
+        raise InputError(
+            f"{len(vectors_ND)} vectors, {len(facts_N)} sets of facts and {len(documents_N)} document ids do not belong together"
+        )
+    regression = _logistic_regression()
+    directions_ND = _directions(vectors_ND)
+    center_D = directions_ND.mean(axis=0)
+    scale_D = directions_ND.std(axis=0) + 1e-8
+    standard_ND = (directions_ND - center_D) / scale_D
+    probes: dict[str, SlotProbe] = {}
+    for slot in sorted({slot for facts in facts_N for slot in facts}):
+        rows = [row for row, facts in enumerate(facts_N) if slot in facts]
+        if len(rows) < MIN_ROWS:
+            continue
+        values = np.asarray([facts_N[row][slot] for row in rows])
+        held_back = _validation_rows([documents_N[row] for row in rows], seed)
+        probes[slot] = _fit_slot(slot, standard_ND[rows], values, held_back, regression)
+    return Probes(center_D, scale_D, probes, len(vectors_ND))
+
+
+def _fit_slot(
+    slot: str, standard_ND: FloatArray, values: npt.NDArray[np.str_], held_back: npt.NDArray[np.bool_], regression: Any
+) -> SlotProbe:
+    """Fit one slot: choose the penalty on the rows held back, then fit on all rows."""
+    counts = Counter(values.tolist())
+    majority = min(counts, key=lambda value: (-counts[value], value))
+    if len(counts) == 1:
+        only = np.zeros((standard_ND.shape[1], 1))
+        return SlotProbe(slot, (majority,), majority, only, np.zeros(1))
+    strengths: tuple[float, ...] = PENALTIES
+    if len(set(values[~held_back].tolist())) < 2 or not held_back.any():
+        strengths = (PENALTIES[1],)
+    best, best_loss = strengths[0], float("inf")
+    if len(strengths) > 1:
+        for strength in strengths:
+            candidate = _to_probe(
+                slot, majority, _fit(regression, standard_ND[~held_back], values[~held_back], strength)
+            )
+            loss = _log_loss(candidate, standard_ND[held_back], values[held_back])
+            if loss < best_loss:
+                best, best_loss = strength, loss
+    return _to_probe(slot, majority, _fit(regression, standard_ND, values, best))
+
+
+def _fit(regression: Any, standard_ND: FloatArray, values: npt.NDArray[np.str_], strength: float) -> LogisticRegression:
+    """Fit scikit-learn's multinomial logistic regression; a fit stopped early is still a probe."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model: LogisticRegression = regression(C=strength, max_iter=200, tol=1e-3).fit(standard_ND, values)
+    return model
+
+
+def _to_probe(slot: str, majority: str, model: LogisticRegression) -> SlotProbe:
+    """Copy the coefficients out; two classes come as one column, the other's being zero."""
+    weights_DC, bias_C = np.asarray(model.coef_, dtype=np.float64).T, np.asarray(model.intercept_, dtype=np.float64)
+    if weights_DC.shape[1] == 1:
+        weights_DC = np.concatenate([np.zeros_like(weights_DC), weights_DC], axis=1)
+        bias_C = np.concatenate([np.zeros_like(bias_C), bias_C])
+    return SlotProbe(slot, tuple(str(value) for value in model.classes_), majority, weights_DC, bias_C)
+
+
+def _log_loss(probe: SlotProbe, standard_ND: FloatArray, values: npt.NDArray[np.str_]) -> float:
+    """Return the mean negative log-probability of the true values; an unseen value counts as 1e-6."""
+    index = {value: column for column, value in enumerate(probe.classes)}
+    probability_NC = probe.probabilities(standard_ND)
+    true_N = [probability_NC[row, index[value]] if value in index else 0.0 for row, value in enumerate(values.tolist())]
+    return float(-np.log(np.maximum(true_N, 1e-6)).mean())
+
+
+def _validation_rows(documents_N: Sequence[str], seed: int) -> npt.NDArray[np.bool_]:
+    """Mark about a fifth of the documents' rows, keyed by document so that no document is on both sides."""
+    chosen = {
+        document: derive_seed(seed, "probe", document) % 1000 < 1000 * VALIDATION_SHARE for document in set(documents_N)
+    }
+    return np.asarray([chosen[document] for document in documents_N], dtype=np.bool_)
+
+
+def _directions(vectors_ND: Tensor) -> FloatArray:
+    """Return unit vectors as a float64 array."""
+    return np.asarray(unit(vectors_ND).to(torch.float64).cpu().numpy())
+
+
+def _logistic_regression() -> Any:
+    """Return scikit-learn's class, or say how to install it."""
+    try:
+        from sklearn.linear_model import LogisticRegression
+    except ImportError as error:
+        raise missing_extra("scikit-learn", "eval", "measuring what the vectors hold (linear probes)") from error
+    return LogisticRegression

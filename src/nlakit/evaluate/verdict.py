@@ -1,0 +1,206 @@
+"""The evaluation in words: what the pair can be used for, and which of its words to trust.
+
+Pure functions from measures to sentences. The thresholds are our choice and are named here; a sentence
+always carries the number it rests on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from nlakit.evaluate.evaluation import Evaluation, Number
+from nlakit.evaluate.measures import REGISTRY, format_value
+from nlakit.truth import LEVELS
+
+Measures = Mapping[str, Number]
+
+BELIEVE_FROM = 0.8
+"""A kind of claim may be believed when the lower end of its share of true claims is at least this."""
+LEAD_FROM = 0.5
+"""From this share on a kind of claim is a lead to check; below it, a guess."""
+
+Trust = Literal["believe", "check", "guess"]
+TRUST_WORDS: dict[Trust, str] = {"believe": "believe", "check": "a lead, check it", "guess": "a guess"}
+
+_FVE_WORDS = ((0.9, "nearly all"), (0.7, "most"), (0.4, "a good part"), (0.1, "a little"), (-9.9, "nothing"))
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One control that must hold before any number is worth reading."""
+
+    passed: bool
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrustLine:
+    """How far one kind of claim can be trusted."""
+
+    level: str
+    trust: Trust
+    true: Number
+    ceiling: Number | None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The evaluation in words."""
+
+    headline: str
+    sentences: tuple[str, ...]
+    trust: tuple[TrustLine, ...]
+    checks: tuple[Check, ...]
+
+
+def summarise(evaluation: Evaluation) -> Summary:
+    """Put an evaluation into a headline, a few sentences, a line of trust a level, and checks."""
+    measures = evaluation.numbers
+    sentences = [
+        _fve_sentence(evaluation),
+        _training_sentence(measures),
+        _truth_sentence(measures),
+        _silence_sentence(measures),
+    ]
+    return Summary(_headline(measures), tuple(filter(None, sentences)), _trust(measures), _checks(evaluation))
+
+
+def number(measures: Measures, name: str, *, fine: bool = False) -> str:
+    """Write a measure's value with its unit."""
+    return format_value(measures[name].value, REGISTRY[name].unit, fine=fine or _near_an_end(measures, name))
+
+
+def interval(measures: Measures, name: str, *, fine: bool = False) -> str:
+    """Write a measure's interval with its unit and as many decimals as its value."""
+    unit, fine = REGISTRY[name].unit, fine or _near_an_end(measures, name)
+    return (
+        f"{format_value(measures[name].low, unit, fine=fine)} to {format_value(measures[name].high, unit, fine=fine)}"
+    )
+
+
+def _near_an_end(measures: Measures, name: str) -> bool:
+    """Say whether a share is so close to 0 or 1 that whole per cents hide it."""
+    return REGISTRY[name].unit == "fraction" and not 0.05 <= measures[name].value <= 0.95
+
+
+def _known(measures: Measures, *names: str) -> bool:
+    """Say whether all of these measures were taken."""
+    return all(name in measures for name in names)
+
+
+def _headline(measures: Measures) -> str:
+    """Say in one line how much the words carry and how much of them is true."""
+    if not _known(measures, "fve"):
+        return "Nothing was measured."
+    if any(_fails_controls(measures)):
+        return "The words do not depend on the vector: this pair is broken."
+    carried = next(words for bound, words in _FVE_WORDS if measures["fve"].value >= bound)
+    head = f"The words carry {carried} of what tells one vector from another"
+    if not _known(measures, "claims_true"):
+        return f"{head}; whether they are true is not known."
+    true = measures["claims_true"]
+    if true.low >= BELIEVE_FROM:
+        return f"{head}, and what they say is mostly true."
+    joint = "but only" if true.value < LEAD_FROM else "and"
+    return f"{head}, {joint} {number(measures, 'claims_true')} of what they say is true."
+
+
+def _fails_controls(measures: Measures) -> list[bool]:
+    """Return for each control whether it comes up to the round trip: the text then says nothing of the vector."""
+    fve = measures["fve"]
+    names = ("fve_shuffled", "fve_zero_vector", "fve_empty_text")
+    return [measures[name].high >= fve.low for name in names if name in measures]
+
+
+def _fve_sentence(evaluation: Evaluation) -> str | None:
+    measures = evaluation.numbers
+    if not _known(measures, "fve"):
+        return None
+    text = (
+        f"FVE {number(measures, 'fve')} ({interval(measures, 'fve')}) on {measures['fve'].n:,} held-out vectors of "
+        f"{evaluation.documents:,} documents, one explanation each, sampled at temperature 1"
+    )
+    if _known(measures, "fve_shuffled"):
+        text += f"; with another document's explanation it is {number(measures, 'fve_shuffled')}"
+    return text + "."
+
+
+def _training_sentence(measures: Measures) -> str | None:
+    if not _known(measures, "fve", "fve_warm_start"):
+        return None
+    before, after = measures["fve_warm_start"], measures["fve"]
+    if after.low > before.high:
+        how = "raised it, and the intervals do not touch"
+    elif after.value > before.value:
+        how = "raised it, within the intervals"
+    elif after.high < before.low:
+        how = "lowered it, and the intervals do not touch"
+    else:
+        how = "did not raise it"
+    return f"The warm start alone gave {number(measures, 'fve_warm_start')}; reinforcement learning {how}."
+
+
+def _truth_sentence(measures: Measures) -> str | None:
+    if not _known(measures, "claims_true"):
+        return None
+    text = f"{number(measures, 'claims_true')} of {measures['claims_true'].n:,} claims are true"
+    if _known(measures, "claims_ceiling"):
+        text += f"; a linear probe on the same vectors would get {number(measures, 'claims_ceiling')} of them right"
+    if _known(measures, "claims_held"):
+        text += f", and {number(measures, 'claims_held')} speak about a fact that the vector holds at all"
+    return text + "."
+
+
+def _silence_sentence(measures: Measures) -> str | None:
+    if not _known(measures, "facts_mentioned", "claims_per_explanation"):
+        return None
+    made, mentioned = number(measures, "claims_per_explanation"), number(measures, "facts_mentioned")
+    return f"An explanation makes {made} claims and states {mentioned} of the facts that the vector holds."
+
+
+def _trust(measures: Measures) -> tuple[TrustLine, ...]:
+    """Grade each level by the share of its claims that are true."""
+    lines = []
+    for level in LEVELS:
+        name, ceiling = f"claims_true_{level}", f"claims_ceiling_{level}"
+        if _known(measures, name):
+            measure = measures[name]
+            trust: Trust = (
+                "believe" if measure.low >= BELIEVE_FROM else "check" if measure.value >= LEAD_FROM else "guess"
+            )
+            lines.append(TrustLine(level, trust, measure, measures.get(ceiling)))
+    return tuple(lines)
+
+
+def _checks(evaluation: Evaluation) -> tuple[Check, ...]:
+    """Hold the controls against the round trip."""
+    measures = evaluation.numbers
+    checks = []
+    for name, words in (
+        ("fve_shuffled", "from another document's explanation, which must be at or below 0"),
+        ("fve_zero_vector", "from the explanation of a zero vector"),
+        ("fve_empty_text", "from no text at all"),
+    ):
+        if _known(measures, "fve", name):
+            passed = measures[name].high < measures["fve"].low and (name != "fve_shuffled" or measures[name].value <= 0)
+            checks.append(
+                Check(passed, f"FVE {number(measures, name)} {words}; {number(measures, 'fve')} from the row's own")
+            )
+    if _known(measures, "cross_entropy_true", "cross_entropy_shuffled"):
+        passed = measures["cross_entropy_true"].high < measures["cross_entropy_shuffled"].low
+        own, other = number(measures, "cross_entropy_true"), number(measures, "cross_entropy_shuffled")
+        checks.append(
+            Check(passed, f"teacher's text at {own} nats a token from its own vector, {other} from another's")
+        )
+    if _known(measures, "parse_rate"):
+        checks.append(
+            Check(measures["parse_rate"].value >= 0.9, f"{number(measures, 'parse_rate')} of the outputs parse")
+        )
+    if _known(measures, "length_tokens"):
+        passed = measures["length_tokens"].value < 0.95 * evaluation.max_new_tokens
+        checks.append(
+            Check(passed, f"{number(measures, 'length_tokens')} tokens an output, cap {evaluation.max_new_tokens}")
+        )
+    return tuple(checks)
