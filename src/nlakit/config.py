@@ -2,7 +2,8 @@
 
 A recipe is a TOML file whose tables are the models below. The docstring under a field is its help
 text, its row in ``docs/config.md`` and the only place where its unit and special values are written.
-"our choice" marks a default that no source prescribes; "paper" is Fraser-Taliente et al. 2026.
+"our choice" marks a default that no source prescribes; "paper" is Fraser-Taliente et al. 2026 and
+"its code" the code published with it.
 """
 
 from __future__ import annotations
@@ -102,13 +103,13 @@ class SplitConfig(Settings):
     """Share of the documents in each split; no document is in two."""
 
     av: Fraction = 0.25
-    """Warm start of the verbalizer (paper: a quarter)."""
+    """Warm start of the verbalizer (its code: 0.25)."""
     ar: Fraction = 0.25
-    """Warm start of the reconstructor (paper: a quarter)."""
+    """Warm start of the reconstructor (its code: 0.25)."""
     rl: Fraction = 0.4
-    """Reinforcement learning; a slice of it serves for validation."""
+    """Reinforcement learning; a slice of it serves for validation (its code: 0.5, with nothing held out)."""
     heldout: Fraction = 0.1
-    """Never trained on; every headline number comes from here."""
+    """Never trained on; every headline number comes from here (our choice)."""
 
     @model_validator(mode="after")
     def _sums_to_one(self) -> SplitConfig:
@@ -122,11 +123,11 @@ class ExtractConfig(Settings):
     """Which token positions become rows, and how they are stored."""
 
     rows_per_document: Positive = 5
-    """Positions drawn from each document, without replacement (paper: about ten)."""
+    """Positions drawn from each document, without replacement (paper: 5)."""
     min_position: Natural = 50
-    """Earliest token position that is drawn, counted from 0; early vectors hold little (paper: 50)."""
+    """Earliest token position that is drawn, counted from 0; early vectors hold little (its code: 50)."""
     max_tokens: Positive = 4096
-    """Longest part of a document that the target reads, in tokens; the model's own window caps it."""
+    """Longest part of a document that the target reads, in tokens; the model's own window caps it (paper)."""
     split: SplitConfig = SplitConfig()
     """Share of the documents in each split."""
     shard_rows: Positive = 16_384
@@ -169,68 +170,68 @@ class WarmStartConfig(Settings):
     """Supervised training of both halves on the teacher's explanations."""
 
     verbalizer_epochs: Rate = 1.0
-    """Passes over the ``av`` split; fractions are allowed."""
+    """Passes over the ``av`` split; fractions are allowed (its code: 1)."""
     reconstructor_epochs: Rate = 1.0
-    """Passes over the ``ar`` split; fractions are allowed."""
+    """Passes over the ``ar`` split; fractions are allowed (its code: 1)."""
     batch_size: Positive = 64
-    """Rows in one optimizer step."""
+    """Rows in one optimizer step (our choice; paper: 256)."""
     verbalizer_learning_rate: Rate = 5e-4
-    """Peak learning rate of AdamW; tiny models want more than the paper's 2e-5 (our choice)."""
+    """Peak learning rate of AdamW; tiny models want more (our choice; paper: 1e-5)."""
     reconstructor_learning_rate: Rate = 5e-4
-    """Peak learning rate of AdamW (our choice)."""
+    """Peak learning rate of AdamW (our choice; paper: 1e-5)."""
     warmup_fraction: Fraction = 0.05
-    """Share of the steps over which the learning rate rises; it then falls along a cosine to a tenth."""
+    """Share of the steps over which the learning rate rises; it then falls along a cosine to a tenth (its code)."""
     weight_decay: Rate = 0.01
-    """Weight decay of matrices; norms and biases have none."""
+    """Weight decay of matrices; norms and biases have none (our choice)."""
     max_grad_norm: Rate = 1.0
-    """Gradients are scaled down to this norm."""
+    """Gradients above this norm are scaled down to it (our choice)."""
     max_explanation_tokens: Positive = 128
-    """Longest teacher text, tags included; longer rows are counted and left out, never cut."""
+    """Longest teacher text, tags included; longer rows are counted and left out, never cut (our choice)."""
     injection_scale: Annotated[float, Field(gt=0)] | None = None
-    """Norm that every vector is set to before injection; none for the 75th percentile of the row norms (paper, 1.3)."""
+    """Norm that every vector is set to before injection; none for the 75th percentile of the row norms (paper)."""
     checkpoint_every: Positive = 200
-    """Steps between checkpoints."""
+    """Steps between checkpoints (our choice)."""
     log_every: Positive = 10
-    """Steps between lines of ``metrics.jsonl``."""
+    """Steps between lines of ``metrics.jsonl`` (our choice)."""
 
 
 class TrainConfig(Settings):
     """Reinforcement learning of the verbalizer with the reconstructor trained alongside (GRPO)."""
 
     steps: Positive = 400
-    """Optimizer steps of the verbalizer."""
+    """Optimizer steps of each half; one for each batch of rollouts, so training is on-policy (our choice; paper: thousands)."""
     prompts_per_step: Positive = 32
-    """Different vectors in one step."""
+    """Different vectors in one step (our choice; paper: 128)."""
     group_size: Annotated[int, Field(ge=2)] = 8
-    """Explanations sampled for each vector; the reward is normalised within the group."""
+    """Explanations sampled for each vector; the reward is normalised within the group (paper: 8)."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
-    """Sampling temperature of the rollouts; 1 keeps them on-policy."""
+    """Sampling temperature of the rollouts; 1 keeps them on-policy (paper: 1)."""
     max_new_tokens: Positive = 96
-    """Longest sampled explanation, closing tag included."""
+    """Longest sampled explanation, closing tag included (our choice; paper: 150)."""
     verbalizer_learning_rate: Rate = 1e-4
-    """Learning rate of AdamW after warm-up (our choice)."""
+    """Learning rate of AdamW after warm-up; tiny models want more (our choice; paper: about 1e-5)."""
     reconstructor_learning_rate: Rate = 2e-4
-    """Learning rate of AdamW after warm-up (our choice)."""
+    """Learning rate of AdamW after warm-up (our choice; paper: about 1e-5)."""
     kl_coefficient: Rate = 0.01
-    """Weight of the divergence from the warm start."""
+    """Weight of the divergence from the warm start (its code: 0.01)."""
     length_penalty: Rate = 0.001
-    """Reward lost for each sampled token."""
+    """Reward lost for each sampled token; keeps explanations from growing (our choice; paper: none)."""
     failed_reward: float = -2.0
-    """Reward of an output that failed; as bad as an unrelated direction (error 2)."""
+    """Reward of an output that failed; as bad as an unrelated direction (error 2; its code)."""
     max_grad_norm: Rate = 1.0
-    """Gradients are scaled down to this norm."""
+    """Gradients above this norm are scaled down to it (our choice)."""
     warmup_steps: Natural = 10
-    """Steps over which both learning rates rise."""
+    """Steps over which both learning rates rise (our choice)."""
     micro_batch: Positive = 64
-    """Samples in one backward pass; changes memory, not the result."""
+    """Samples in one backward pass; changes memory, not the result (our choice)."""
     checkpoint_every: Positive = 50
-    """Steps between checkpoints."""
+    """Steps between checkpoints (our choice)."""
     evaluate_every: Positive = 25
-    """Steps between measurements on the validation slice, which pick the best checkpoint."""
+    """Steps between measurements on the validation slice, which pick the best checkpoint (our choice)."""
     evaluate_rows: Positive = 128
-    """Rows of the validation slice; they are never trained on."""
+    """Rows of the validation slice; they are never trained on (our choice)."""
     sample_every: Positive = 10
-    """Steps between lines of ``samples.jsonl``."""
+    """Steps between lines of ``samples.jsonl`` (our choice)."""
 
 
 class EvaluateConfig(Settings):

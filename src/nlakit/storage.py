@@ -6,45 +6,37 @@ A file or folder appears under its name only when it is complete, by writing bes
 from __future__ import annotations
 
 import errno
+import glob
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import wraps
 from pathlib import Path
-from typing import ParamSpec, TypeVar
 
 from nlakit.config import plain
 from nlakit.errors import StorageFullError
 
-P = ParamSpec("P")
-T = TypeVar("T")
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error, of Python or of a library that gives no error number, means that the disk or quota is full."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return os.strerror(errno.ENOSPC) in str(error)
 
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn "no space left" and "quota exceeded" inside the block into StorageFullError naming ``path``."""
+    """Turn a full disk inside the block into StorageFullError naming ``path``."""
     try:
         yield
-    except OSError as error:
-        if isinstance(error, StorageFullError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        if isinstance(error, StorageFullError) or not is_disk_full(error):
             raise
         raise StorageFullError(
             f"the disk is full while writing {path}. What was complete before is untouched: "
             "free some space and run the same command again."
         ) from error
-
-
-def _reports_full_disk(function: Callable[P, T]) -> Callable[P, T]:
-    """Apply :func:`storage_errors` to a function whose first argument is the path it writes."""
-
-    @wraps(function)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
-        with storage_errors(Path(str(args[0]))):
-            return function(*args, **kwargs)
-
-    return wrapped
 
 
 def require_free_space(path: Path, needed_bytes: int) -> None:
@@ -58,17 +50,19 @@ def require_free_space(path: Path, needed_bytes: int) -> None:
         )
 
 
-@_reports_full_disk
 def atomic_write_bytes(path: Path, data: bytes) -> None:
     """Write a file so that it either has all of ``data`` or is as it was before, also across a crash."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with storage_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for leftover in _leftovers(path):
+                leftover.unlink(missing_ok=True)
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -92,13 +86,12 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     A folder that was at ``path`` is replaced; a crash between the two renames leaves it as
     ``.<name>.old-<pid>``, which the next write removes.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for stale in path.parent.glob(f".{path.name}.*-*"):
-        _recover(path, stale)
+    for leftover in _leftovers(path):
+        _recover(path, leftover)
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     try:
         with storage_errors(path):
-            temporary.mkdir()
+            temporary.mkdir(parents=True)
             yield temporary
             for file in temporary.rglob("*"):
                 _sync(file)
@@ -114,12 +107,33 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _recover(path: Path, stale: Path) -> None:
-    """Put back or remove what an interrupted :func:`atomic_folder` left beside ``path``."""
-    if ".old-" in stale.name and not path.exists():
-        stale.rename(path)
+def _leftovers(path: Path) -> list[Path]:
+    """Return what processes that died while writing ``path`` left beside it."""
+    beside = [
+        *path.parent.glob(f".{glob.escape(path.name)}.tmp-*"),
+        *path.parent.glob(f".{glob.escape(path.name)}.old-*"),
+    ]
+    return [
+        entry for entry in beside if (writer := entry.name.rpartition("-")[2]).isdigit() and not _alive(int(writer))
+    ]
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return process != os.getpid()
+
+
+def _recover(path: Path, leftover: Path) -> None:
+    """Put back the folder that was moved aside when a writer died between two renames; remove anything else."""
+    if ".old-" in leftover.name and not path.exists():
+        leftover.rename(path)
     else:
-        shutil.rmtree(stale, ignore_errors=True)
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:

@@ -163,9 +163,11 @@ def _parquet_bytes(table: pa.Table) -> bytes:
 
 
 def _read(path: Path) -> pa.Table:
+    remedy = f"Delete it and {path.parent / 'done.json'}, and annotate again: only this file is made anew."
     try:
-        return pq.read_table(path, page_checksum_verification=True)
-    except (OSError, pa.ArrowException) as error:
-        raise DamagedShardError(
-            f"{path} cannot be read: {error}. Delete it and run the stage 'annotate' again."
-        ) from error
+        table = pq.read_table(path, page_checksum_verification=True)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise DamagedShardError(f"{path} cannot be read: {error}. {remedy}") from error
+    if not table.schema.equals(ANNOTATION_SCHEMA):
+        raise DamagedShardError(f"{path} has the columns {table.schema.names}, not {ANNOTATION_SCHEMA.names}. {remedy}")
+    return table

@@ -121,13 +121,15 @@ def extract_rows(
     counts.update(short=0, cut=0, escaped=0)
     vectors: list[Tensor] = [torch.empty(0, site.width(target))]
     tables: list[pa.Table] = [ROW_SCHEMA.empty_table()]
+    # Turn markers and the like are read reliably by nobody (paper, data: positions of ordinary tokens only).
+    special = set(target.tokenizer.all_special_ids)
     for window in _windows(documents):
         chosen: list[tuple[Tokens, list[int]]] = []
         for tokens in tokenise(target, window, config.max_tokens):
             counts["cut"] += tokens.cut
             counts["escaped"] += tokens.escaped
-            length, document_id = len(tokens), tokens.document.id
-            positions = positions_for(seed, document_id, length, config.rows_per_document, config.min_position)
+            candidates = [p for p in range(config.min_position, len(tokens)) if tokens.ids[p] not in special]
+            positions = positions_for(seed, tokens.document.id, candidates, config.rows_per_document)
             counts["short"] += not positions
             if positions:
                 chosen.append((tokens, positions))

@@ -7,6 +7,7 @@ cannot change the data, and no document is in two splits.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 from nlakit.config import SPLITS, SplitConfig, derive_seed
 
@@ -28,19 +29,18 @@ def split_of(seed: int, document_id: str, split: SplitConfig) -> str:
     return SPLITS[-1]
 
 
-def positions_for(seed: int, document_id: str, length: int, count: int, min_position: int) -> list[int]:
+def positions_for(seed: int, document_id: str, candidates: Sequence[int], count: int) -> list[int]:
     """Draw up to ``count`` different positions of one document, in ascending order.
 
-    Positions are token indices in ``range(min_position, length)``; all of them come back where there
-    are fewer than ``count``, none where the document is too short. Robert Floyd's algorithm on
-    ``random()``, the only draw whose sequence Python promises never to change.
+    ``candidates`` are the token indices that may be drawn, ascending; all of them come back where there
+    are fewer than ``count``. Robert Floyd's algorithm on ``random()``, the only draw whose sequence
+    Python promises never to change.
     """
-    available = length - min_position
-    if available <= count:
-        return list(range(min_position, length))
+    if len(candidates) <= count:
+        return list(candidates)
     rng = random.Random(derive_seed(seed, "positions", document_id))
     chosen: set[int] = set()
-    for top in range(available - count, available):
+    for top in range(len(candidates) - count, len(candidates)):
         draw = int(rng.random() * (top + 1))
         chosen.add(top if draw in chosen else draw)
-    return sorted(min_position + offset for offset in chosen)
+    return [candidates[index] for index in sorted(chosen)]

@@ -83,7 +83,7 @@ class Tokens:
         if truth is None:
             return None
         try:
-            return json.dumps(dict(truth), ensure_ascii=False, sort_keys=True)
+            return json.dumps(dict(truth), ensure_ascii=False, sort_keys=True, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise InputError(
                 f"truth_at of the document {self.document.id!r} gave something that JSON cannot hold: {error}. "
@@ -160,7 +160,7 @@ def _draft(target: Target, document: Document, controls: re.Pattern[str] | None)
         literal=False,
         begun=bos is not None and text.startswith(bos),
         escaped=any(message.content != content for message, content in pairs),
-        passages=_passages(document, text, contents, controls) if document.truth_at is not None else None,
+        passages=_passages(target, document, text, contents) if document.truth_at is not None else None,
     )
 
 
@@ -177,34 +177,54 @@ def control_tokens(tokenizer: Any) -> re.Pattern[str] | None:
 
 
 def escape(text: str, controls: re.Pattern[str] | None) -> str:
-    """Break every spelling of a control token with a word joiner behind its first character."""
+    """Break every spelling of a control token with a word joiner behind its first character.
+
+    One of a single character cannot be broken and becomes the replacement character U+FFFD.
+    """
     if controls is None:
         return text
-    return controls.sub(lambda match: f"{match[0][0]}{WORD_JOINER}{match[0][1:]}", text)
+    return controls.sub(
+        lambda match: f"{match[0][0]}{WORD_JOINER}{match[0][1:]}" if len(match[0]) > 1 else "\ufffd", text
+    )
 
 
-def _passages(
-    document: Document, rendered: str, contents: Sequence[str], controls: re.Pattern[str] | None
-) -> tuple[Passage, ...]:
-    """Find each message in the rendered chat; a template may trim white space around it, and nothing more."""
+def _passages(target: Target, document: Document, rendered: str, contents: Sequence[str]) -> tuple[Passage, ...]:
+    """Find each message in the rendered chat; a template may trim white space around it, and nothing more.
+
+    A short message may well occur in the template's own words, so those are learnt first, from the
+    same chat with placeholders for messages.
+    """
+    messages = document.messages or ()
+    holders = [f"\ue000{index}\ue001" for index in range(len(messages))]
+    roles = [message.role for message in messages]
+    frame = target.render([{"role": role, "content": holder} for role, holder in zip(roles, holders, strict=True)])
+    words = re.split("\ue000[0-9]+\ue001", frame)
     passages = []
-    cursor = base = 0
-    for message, content in zip(document.messages or (), contents, strict=True):
-        joiners = {match.start() + 1 for match in controls.finditer(message.content)} if controls else set()
-        # A joiner has no place in the document: the offset before it comes twice.
-        offsets = [
-            base + index for index in range(len(message.content) + 1) for _ in range(2 if index in joiners else 1)
-        ]
-        trimmed = content.strip()
-        start = rendered.find(trimmed, cursor)
-        if start < 0:
-            raise InputError(
-                f"the chat template changes a {message.role!r} message of the document {document.id!r}, "
-                f"{message.content[:60]!r}, so what is true after each token cannot be told. "
-                "Give the document as plain text, or without truth."
-            )
-        first = content.find(trimmed)
-        passages.append(Passage(start, tuple(offsets[first : first + len(trimmed) + 1])))
-        cursor = start + len(trimmed)
+    end = len(words[0])
+    base = 0
+    found = len(words) == len(messages) + 1 and rendered.startswith(words[0])
+    for message, content, after in zip(messages, contents, words[1:], strict=False):
+        written = next((c for c in (content, content.strip()) if rendered.startswith(c + after, end)), None)
+        if not found or written is None:
+            found = False
+            break
+        first = content.find(written)
+        passages.append(Passage(end, _offsets(message.content, content, base)[first : first + len(written) + 1]))
+        end += len(written) + len(after)
         base += len(message.content) + len(MESSAGE_SEPARATOR)
+    if not found or end != len(rendered):
+        raise InputError(
+            f"the chat template does not repeat the messages of the document {document.id!r} as they are, so what is "
+            "true after each token cannot be told. Give the document as plain text, or without truth."
+        )
     return tuple(passages)
+
+
+def _offsets(content: str, escaped: str, base: int) -> tuple[int, ...]:
+    """Map each place of an escaped message, its end included, to the place in the document; joiners have none of their own."""
+    offsets = [base]
+    for character in escaped:
+        read = offsets[-1] - base
+        joiner = character == WORD_JOINER and (read == len(content) or content[read] != WORD_JOINER)
+        offsets.append(offsets[-1] if joiner else offsets[-1] + 1)
+    return tuple(offsets)

@@ -11,7 +11,7 @@ from nlakit.evaluate.evaluation import FILE_NAME, Evaluation, by_reason
 from nlakit.evaluate.measures import format_value
 from nlakit.runs import RunFolder, read_metrics
 
-STAGES = ("store", "annotations", "warm-start", "train", "evaluate")
+STAGES = ("extract", "annotate", "warm-start", "train", "evaluate")
 """Folders of the stages whose work a report shows."""
 
 SLOT_HEADS = (

@@ -54,15 +54,15 @@ def pair_folder(name_or_path: str | Path) -> Path:
     Raises ``NotFoundError`` for a name that is not installed and ``PairError`` for a folder without a card.
     """
     path = Path(name_or_path)
-    if not path.is_dir():
-        names = plugins.names(plugins.PAIRS)
-        if isinstance(name_or_path, Path) or "/" in name_or_path:
-            raise PairError(
-                f"there is no folder {str(name_or_path)!r}; give a pair's folder or one of: {', '.join(names)}."
-            )
-        if name_or_path not in names:
-            raise not_found("pair", name_or_path, names)
+    names = plugins.names(plugins.PAIRS)
+    if isinstance(name_or_path, str) and name_or_path in names:
         path = Path(plugins.load(plugins.PAIRS, name_or_path)())
+    elif not path.is_dir():
+        if isinstance(name_or_path, str) and "/" not in name_or_path:
+            raise not_found("pair", name_or_path, names)
+        raise PairError(
+            f"there is no folder {str(name_or_path)!r}; give a pair's folder or one of: {', '.join(names)}."
+        )
     if not (path / CARD_FILE).is_file():
         raise PairError(f"{str(path)!r} is no pair: it has no {CARD_FILE}.")
     return path

@@ -106,7 +106,7 @@ def to_lines(readings: Sequence[Reading]) -> str:
 def from_lines(text: str) -> list[Reading]:
     """Read what :func:`to_lines` wrote; raises ``InputError`` naming the first line that is no reading."""
     found = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.rstrip("\n").split("\n"), start=1):
         try:
             found.append(Reading.from_json(json.loads(line)))
         except (json.JSONDecodeError, InputError) as error:

@@ -57,9 +57,12 @@ class Reconstructor(nn.Module):
 
     @classmethod
     def from_target(cls, target: Target, site: Site, prompts: Prompts) -> Self:
-        """Start from a trainable copy of the target's blocks 0..K; nothing above K is copied."""
+        """Start from a trainable copy of the target's blocks 0..K; on the CPU it is float32 whatever the target's dtype."""
         site.check(target)
-        return cls(truncated_copy(target, site.layer + 1).requires_grad_(True), target.tokenizer, prompts)
+        backbone = truncated_copy(target, site.layer + 1).requires_grad_(True)
+        if target.device.type == "cpu":
+            backbone = backbone.float()
+        return cls(backbone, target.tokenizer, prompts)
 
     @property
     def device(self) -> torch.device:

@@ -84,19 +84,18 @@ def sample(
         )
     was_training = verbalizer.model.training
     verbalizer.model.eval()
-    found: list[Sample] = []
+    decoded: list[_Decoded] = []
     try:
         with torch.inference_mode():
             shared = prefix_cache(verbalizer.model, verbalizer.shared_ids)
             step = max(1, batch_rows // samples)
             for start in range(0, len(vectors_ND), step):
                 generator = torch.Generator(verbalizer.device).manual_seed(derive_seed(seed, "sample", start))
-                part_ND = vectors_ND[start : start + step]
                 decoder = _Decoder(verbalizer, temperature, generator, keep_log_probs)
-                found += _finish(verbalizer, decoder.run(shared, part_ND, samples, limit))
+                decoded.append(decoder.run(shared, vectors_ND[start : start + step], samples, limit))
     finally:
         verbalizer.model.train(was_training)
-    return found
+    return [item for raw in decoded for item in _finish(verbalizer, raw)]
 
 
 class _Decoder:
@@ -171,9 +170,8 @@ class _Decoder:
             if self.temperature != 1:
                 weights_RV /= self.temperature
             cumulative_RV = weights_RV.exp_().cumsum(dim=-1)
-            drawn_R1 = torch.rand((len(logits_RV), 1), generator=self.generator, device=logits_RV.device)
-            # Strictly below the last value, so that the first entry above it exists and has weight.
-            tokens_R1 = torch.searchsorted(cumulative_RV, drawn_R1 * cumulative_RV[:, -1:] * (1 - 1e-6), right=True)
+            uniform_R1 = torch.rand((len(logits_RV), 1), generator=self.generator, device=logits_RV.device)
+            tokens_R1 = invert(cumulative_RV, uniform_R1)
             total_R1 = cumulative_RV[:, -1:] if self.temperature == 1 else None
         if not self.keep:
             return tokens_R1[:, 0], None
@@ -191,12 +189,21 @@ class _Decoder:
         return ends_R
 
 
+def invert(cumulative_RV: Tensor, uniform_R1: Tensor) -> Tensor:
+    """Turn uniform numbers in [0, 1) into tokens, given running sums of weights; a token without weight is never chosen.
+
+    The number is brought strictly below the last sum, so that the first sum above it exists, and the
+    token there has added to it.
+    """
+    return torch.searchsorted(cumulative_RV, uniform_R1 * cumulative_RV[:, -1:] * (1 - 1e-6), right=True)
+
+
 def _finish(verbalizer: Verbalizer, raw: _Decoded) -> list[Sample]:
     """Cut the rows at their lengths and parse them."""
     lengths, stopped = raw.lengths_R.tolist(), raw.stopped_R.tolist()
     ids = [row[:length] for row, length in zip(raw.ids_RT.tolist(), lengths, strict=True)]
     explanations = verbalizer.parse_batch(ids, stopped)
-    # Copied out of inference mode, so that a loss may use them.
+    # New tensors, because a loss may not use those made in inference mode.
     scores = None if raw.logp_RT is None else [torch.tensor(row) for row in raw.logp_RT.tolist()]
     return [
         Sample(ids[i], explanation.text, explanation.outcome, None if scores is None else scores[i][: lengths[i]])

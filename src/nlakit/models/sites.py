@@ -103,10 +103,13 @@ def decoder_inputs(tokens_BT: Tensor, mask_BT: Tensor | None, takes_positions: b
     """Build the inputs of a causal decoder so that padding changes nothing for the real tokens.
 
     Under right padding no real token can see a pad token, so no mask is passed and attention takes
-    its fast causal path. Under left padding the mask is passed and positions count real tokens.
+    its fast causal path; the padding is filled with each row's first token, because some models warn
+    of pad tokens without a mask. Under left padding the mask is passed and positions count real tokens.
     """
-    if mask_BT is None or bool(mask_BT[:, 0].all()):
+    if mask_BT is None:
         return {"input_ids": tokens_BT}
+    if bool(mask_BT[:, 0].all()):
+        return {"input_ids": torch.where(mask_BT.bool(), tokens_BT, tokens_BT[:, :1])}
     inputs = {"input_ids": tokens_BT, "attention_mask": mask_BT.long()}
     if takes_positions:
         inputs["position_ids"] = (mask_BT.long().cumsum(dim=1) - 1).clamp_(min=0)

@@ -186,7 +186,7 @@ class Target:
         self.max_positions: int = getattr(config, "max_position_embeddings", None) or 2**20
         self.takes_positions = "position_ids" in inspect.signature(self.parts.decoder.forward).parameters
         self.fingerprint = model_fingerprint(model)
-        self._prove_blocks()
+        self.prove_blocks()
 
     @classmethod
     def load(
@@ -208,7 +208,10 @@ class Target:
         options: dict[str, Any] = {} if revision is None else {"revision": revision}
         tokenizer = load_tokenizer(source, **options)
         model = load_model(AutoModelForCausalLM, source, dtype=DTYPES[dtype], **options)
-        return cls(model.to(device), tokenizer, str(name_or_path), revision=revision, folder=folder)
+        # A folder is known by its full path, so that a card that records it holds in any working directory.
+        is_path = folder is not None and str(name_or_path) not in plugins.names(plugins.MODELS)
+        name = str(Path(name_or_path).resolve()) if is_path else str(name_or_path)
+        return cls(model.to(device), tokenizer, name, revision=revision, folder=folder)
 
     @property
     def blocks(self) -> nn.ModuleList:
@@ -280,8 +283,11 @@ class Target:
         return render_chat(self.tokenizer, messages, add_generation_prompt)
 
     @torch.no_grad()
-    def _prove_blocks(self) -> None:
-        """Check that a hook on block K sees ``hidden_states[K+1]``, and the raw state at the last block."""
+    def prove_blocks(self) -> None:
+        """Check that a hook on block K sees ``hidden_states[K+1]``, and the raw state at the last block.
+
+        Runs when the target is made; raises ``ModelError`` naming the blocks that fail.
+        """
         seen: dict[int, Tensor] = {}
         hooks = [
             block.register_forward_hook(lambda _m, _i, out, k=k: seen.__setitem__(k, block_output(out)))
@@ -312,15 +318,15 @@ class Target:
 
 
 def find_folder(name_or_path: str | Path) -> Path | None:
-    """Return the folder of a model: an existing path or an installed plugin; ``None`` for a name on the Hub."""
-    path = Path(name_or_path)
-    if path.is_dir():
-        return path
+    """Return the folder of a model: an installed plugin, else an existing path; ``None`` for a name on the Hub."""
     if isinstance(name_or_path, str) and name_or_path in plugins.names(plugins.MODELS):
         folder = Path(plugins.load(plugins.MODELS, name_or_path)())
         if not folder.is_dir():
             raise ModelError(f"the model {name_or_path!r} is installed without its folder {folder}; reinstall it.")
         return folder
+    path = Path(name_or_path)
+    if path.is_dir():
+        return path
     if isinstance(name_or_path, Path) or str(name_or_path).startswith((".", "/", "~")):
         raise ModelError(
             f"there is no folder {str(name_or_path)!r}; give a model folder, an installed model or a Hub id."

@@ -60,14 +60,16 @@ class Verbalizer:
         cut = self.marker_position - 1
         self.shared_ids, self.own_ids = self.prompt_ids[:cut], self.prompt_ids[cut:]
         self.end_id: int = tokenizer.eos_token_id
-        self.close_ids: list[int] = list(tokenizer(prompts.close_tag, add_special_tokens=False)["input_ids"])
+        self.close_ids = _closing_ids(tokenizer, prompts)
         self._specials = [token for token in tokenizer.all_special_tokens if len(token) > 1]
         self.stop_ids = sorted({self.end_id, *_configured_ends(model)})
 
     @classmethod
     def from_target(cls, target: Target, prompts: Prompts, *, injection_scale: float, max_new_tokens: int) -> Self:
-        """Start from a trainable copy of the target's weights, in float32 on the CPU's behalf or as they are elsewhere."""
+        """Start from a trainable copy of the target's weights; on the CPU it is float32 whatever the target's dtype."""
         model = copy.deepcopy(target.model).requires_grad_(True)
+        if target.device.type == "cpu":
+            model = model.float()
         return cls(model, target.tokenizer, prompts, injection_scale=injection_scale, max_new_tokens=max_new_tokens)
 
     @classmethod
@@ -181,7 +183,7 @@ class Verbalizer:
         """Run the model and return float32 logits for the real completion tokens, row by row."""
         n, t = completion_NT.shape
         # Gradient checkpointing runs without a cache, so every row carries the whole prompt there.
-        share = bool(self.shared_ids) and not (self.model.training and self.model.is_gradient_checkpointing)
+        share = bool(self.shared_ids) and not (self.model.training and _checkpoints_activations(self.model))
         prompt_ids, position = (self.own_ids, 1) if share else (self.prompt_ids, self.marker_position)
         prompt_NT = torch.tensor(prompt_ids, device=self.device).expand(n, -1)
         # What fills the padding is never looked at under causal attention; a prompt token is always valid.
@@ -211,6 +213,20 @@ def _only_where(model: Any, mask_NT: Tensor) -> Iterator[None]:
         hook.remove()
     if not ran:
         raise InternalError(f"{type(model).__name__} never called its output layer.")
+
+
+def _closing_ids(tokenizer: Any, prompts: Prompts) -> list[int]:
+    """The closing tag's tokens as they come out behind a text (some tokenizers put a space token before a lone tag)."""
+    text = wrap_explanation("text", prompts.open_tag, prompts.close_tag)
+    start = len(text) - len(prompts.close_tag)
+    batch = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    spans = zip(batch["input_ids"], batch["offset_mapping"], strict=True)
+    return [token for token, (first, _) in spans if first >= start]
+
+
+def _checkpoints_activations(model: nn.Module) -> bool:
+    """Whether any part of a model has gradient checkpointing switched on (the flag's public name varies by version)."""
+    return any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
 
 
 def _configured_ends(model: Any) -> list[int]:

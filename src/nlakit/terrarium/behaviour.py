@@ -25,7 +25,7 @@ _BATCH = 64
 
 @dataclass(frozen=True)
 class _Result:
-    """One document: nats lost by the model and by the world, tokens, and answers right of all."""
+    """One document: nats lost by the model and by the world, tokens, answers and verdicts on the tool, right of all."""
 
     id: str
     family: str
@@ -34,6 +34,8 @@ class _Result:
     tokens: int
     right: int
     answers: int
+    verdicts_right: int
+    verdicts: int
 
 
 def measure_behaviour(
@@ -43,7 +45,8 @@ def measure_behaviour(
 
     Returns `loss`, `world_entropy` (nats per token), `loss_over_entropy` (their ratio, over the world's mix), and for each
     family `FAMILY_answers` (share of answers right) and `FAMILY_documents` (share of documents with all answers right),
-    each with a bootstrap 95 % interval over documents.
+    each with a bootstrap 95 % interval over documents. `sum_verdicts` is the share of sums in which the model says rightly
+    whether the tool told the truth, before it gives the sum: noticing, not adding.
     """
     first = seed * 1_000_000
     mixed = [write_document(HELD_OUT_SEED, first + i) for i in range(documents * len(FAMILIES))]
@@ -56,6 +59,9 @@ def measure_behaviour(
             [r.right / max(1, r.answers) for r in results], ids, seed, weights=[float(r.answers) for r in results]
         )
         found[f"{family}_documents"] = _share([float(r.right == r.answers) for r in results], ids, seed)
+        if any(r.verdicts for r in results):
+            shares = [r.verdicts_right / r.verdicts for r in results]
+            found[f"{family}_verdicts"] = _share(shares, ids, seed, weights=[float(r.verdicts) for r in results])
     return found
 
 
@@ -88,7 +94,8 @@ def _results(
         losses_BT = torch.nn.functional.cross_entropy(logits_BTV.transpose(1, 2), labels_BT[:, 1:], reduction="none")
         predicted_BT = logits_BTV.argmax(-1)
         for row, document in enumerate(batch):
-            right, answers = _answers(tokenizer, document, predicted_BT[row].tolist())
+            hits = _hits(tokenizer, document, predicted_BT[row].tolist())
+            answers, verdicts = hits["answer"] + hits["greeting"], hits["verdict"]
             results.append(
                 _Result(
                     document.id,
@@ -96,19 +103,21 @@ def _results(
                     float(losses_BT[row].sum()),
                     document.surprisal,
                     int((labels_BT[row] != -100).sum()),
-                    right,
-                    answers,
+                    sum(answers),
+                    len(answers),
+                    sum(verdicts),
+                    len(verdicts),
                 )
             )
     return results
 
 
-def _answers(tokenizer: PreTrainedTokenizerFast, document: WorldDocument, predicted_T: list[int]) -> tuple[int, int]:
-    """How many answers the predictions hit, of how many. `predicted_T[t]` is the guess for token t + 1."""
+def _hits(tokenizer: PreTrainedTokenizerFast, document: WorldDocument, predicted_T: list[int]) -> dict[str, list[bool]]:
+    """Which settled pieces the predictions hit, by kind. `predicted_T[t]` is the guess for token t + 1."""
     encoded = tokenizer(document.text, return_offsets_mapping=True)
-    right = answers = 0
+    hits: dict[str, list[bool]] = {"answer": [], "greeting": [], "verdict": []}
     for piece in document.pieces:
-        if piece.kind not in ("answer", "greeting"):
+        if piece.kind not in hits:
             continue
         inside = [
             t
@@ -116,12 +125,11 @@ def _answers(tokenizer: PreTrainedTokenizerFast, document: WorldDocument, predic
             if start >= piece.start and end <= piece.end and end > start
         ]
         guess = [predicted_T[t - 1] for t in inside]
-        answers += 1
-        if piece.kind == "answer":
-            right += guess == [encoded["input_ids"][t] for t in inside]
+        if piece.kind == "greeting":
+            hits[piece.kind].append(tokenizer.decode(guess) in _greetings(document))
         else:
-            right += tokenizer.decode(guess) in _greetings(document)
-    return right, answers
+            hits[piece.kind].append(guess == [encoded["input_ids"][t] for t in inside])
+    return hits
 
 
 def _greetings(document: WorldDocument) -> tuple[str, ...]:

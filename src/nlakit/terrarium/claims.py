@@ -28,7 +28,7 @@ class Slot:
 _GENRES = ("story", "rhyme", "letter", "sum", "clinic note", "request", "quiz")
 _CLUES = tuple(clue for country in lx.CLUES.values() for clues in country.values() for clue in clues)
 _RHYMES = tuple(word for words in lx.RHYMES for word in words.values())
-_SUMS = tuple(str(n) for n in range(1, 42))
+_SUMS = tuple(str(n) for n in range(1, 24))
 _OPTIONS = tuple(word for words in lx.CHOICE_WORDS.values() for word in words)
 
 KINDS: dict[str, str] = {
@@ -43,6 +43,7 @@ KINDS: dict[str, str] = {
     "container": "a container",
     "aside": "an aside",
     "answer": "the answer",
+    "verdict": "the answer",
     "opener": "an opening",
     "person": "a person",
     "adjective": "an adjective",
@@ -75,7 +76,9 @@ SLOTS: dict[str, Slot] = {
     "tool": Slot("theme", ("the tool is {}", "tool result {}"), ("right", "wrong")),
     "language": Slot("theme", ("reply in {}", "answered in {}"), tuple(lx.LANGUAGES.values())),
     "behaviour": Slot("theme", ("will {}", "about to {}"), ("refuse", "agree")),
-    "asked": Slot("theme", ("asks for the {}", "question on the {}"), ("container", "mood", "place", "colour", "mover")),
+    "asked": Slot(
+        "theme", ("asks for the {}", "question on the {}"), ("container", "mood", "place", "colour", "mover")
+    ),
     "who": Slot("entity", ("about {}", "centred on {}"), (*lx.NAMES, *lx.JOBS, *lx.RELATIVES)),
     "friend": Slot("entity", ("with {} nearby", "{} also there"), lx.NAMES),
     "place": Slot("entity", ("set at the {}", "went to the {}"), lx.PLACES),
@@ -95,7 +98,9 @@ SLOTS: dict[str, Slot] = {
     "rhyme": Slot("detail", ("rhyme on {}", "must rhyme with {}"), _RHYMES),
     "plan": Slot("detail", ("line ends on {}", "heading for {}"), _RHYMES),
     "answer": Slot(
-        "detail", ("answer {}", "ready to say {}"), (*lx.CONTAINERS, *lx.MOODS, *lx.PLACES, *lx.COLOURS, *lx.NAMES, *_OPTIONS)
+        "detail",
+        ("answer {}", "ready to say {}"),
+        (*lx.CONTAINERS, *lx.MOODS, *lx.PLACES, *lx.COLOURS, *lx.NAMES, *_OPTIONS),
     ),
     "first number": Slot("detail", ("first number {}", "starts from {}"), lx.ADDENDS),
     "second number": Slot("detail", ("second number {}", "adds {}"), lx.ADDENDS),

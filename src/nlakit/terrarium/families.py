@@ -123,7 +123,7 @@ def _focus_object(w: Writer, s: _Story, thing: str) -> None:
 
 def _story_question(w: Writer, s: _Story, kind: str, subject: str) -> None:
     before, after, lead, answer = {
-        "container": (" Where was the", "?", " In the", s.containers.get(subject)),
+        "container": (" Where was the", "?", " In that", s.containers.get(subject)),
         "mood": (" How did", " feel?", " Very", s.moods.get(subject)),
         "place": (" Which place did", " visit last?", " The", s.places.get(subject)),
         "colour": (" What colour was the", "?", " Clearly", s.colours.get(subject)),
@@ -159,7 +159,7 @@ def couplet(w: Writer) -> None:
         w.know("rhyme", None)
         w.know("who", w.pick(lx.JOBS if opener == "The" else lx.RELATIVES, "person"))
         all_words = [(c, g, word) for c in lx.RHYMES for g, word in c.items()]
-        group = w.choose([g for g in lx.RHYME_VERBS], [sum(g == gg for _, gg, _ in all_words) for g in lx.RHYME_VERBS])
+        group = w.choose(list(lx.RHYME_VERBS), [sum(g == gg for _, gg, _ in all_words) for g in lx.RHYME_VERBS])
         w.pick(lx.RHYME_VERBS[group], "verb")
         w.say(" a")
         w.pick(lx.ADJECTIVES, "adjective")
@@ -231,6 +231,7 @@ def _reply(w: Writer, language: str, who: str) -> None:
     w.open_turn("assistant")
     w.pick(phrases["greeting"], "greeting", lead="")
     w.know("language", language)
+    w.plan("language", None)
     w.say(f" {who}", "name")
     w.say(",")
     w.pick(phrases["thanks"], "reply")
@@ -272,7 +273,7 @@ def tool_sum(w: Writer) -> None:
         w.close_turn()
         w.open_turn("assistant")
         w.say("The tool is")
-        w.say(f" {verdict}", "answer")
+        w.say(f" {verdict}", "verdict")
         w.say(". The answer is")
         w.say(f" {right}", "answer")
         w.know("sum", str(right))

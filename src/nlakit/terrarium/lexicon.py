@@ -146,7 +146,7 @@ REPLIES: dict[str, dict[str, tuple[str, ...]]] = {
 }
 
 GOODS = _words("apples stamps bricks books plates tiles bottles flowers")
-ADDENDS = tuple(str(n) for n in range(2, 20))
+ADDENDS = tuple(str(n) for n in range(2, 11))
 TOOL_ERRORS = (-3, -2, -1, 1, 2, 3)
 
 AGES = tuple(str(n) for n in range(20, 70))

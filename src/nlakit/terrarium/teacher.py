@@ -24,7 +24,8 @@ _ENDS = ("last word", "next word", "next kind")
 
 class TerrariumTeacher:
     """Writes explanations from the truth. `facts` is how many it names beside genre and ending; `false_share` is the
-    share of facts it gets wrong on purpose, for controls."""
+    share of facts it gets wrong on purpose, for controls.
+    """
 
     name = "terrarium"
 

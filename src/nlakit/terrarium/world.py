@@ -137,4 +137,3 @@ class TerrariumCorpus:
 
     def _write(self, number: int) -> WorldDocument:
         return write_document(self._seed, number, self._family)
-

@@ -29,7 +29,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from nlakit.errors import InternalError, RunError
-from nlakit.runs import atomic_folder, require_free_space
+from nlakit.storage import atomic_folder, require_free_space
 
 _FOLDER = re.compile(r"step-(\d{8})")
 

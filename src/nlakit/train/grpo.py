@@ -238,8 +238,13 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
 
     best_step = state.best_step or 0
     checkpoints.load_weights(best_step)
-    figures = {"best_step": best_step, "fve_validation": state.best_value, "steps": config.steps, "seed": seed}
-    save_pair(pair, warm.path / "pair", output, {"settings": config.model_dump(mode="json"), "figures": figures})
+    figures = {
+        "steps": config.steps,
+        "best_step": best_step,
+        "fve_validation": state.best_value,
+        "fve_validation_warm_start": history[0]["fve_validation"],
+    }
+    save_pair(pair, config, warm.path / "pair", output, figures)
     stage.finish(settings, {"pair": fingerprint(warm_start.weight_hashes(output)), **figures})
     return output
 
@@ -300,9 +305,13 @@ def write_samples(
         )
 
 
-def save_pair(pair: Pair, warm_folder: Path, output: Path, training: Mapping[str, Any]) -> None:
+def save_pair(
+    pair: Pair, config: TrainConfig, warm_folder: Path, output: Path, figures: Mapping[str, float | None]
+) -> None:
     """Write the finished pair, its card's training record, and the warm start's weights beside it."""
-    card = pair.card.model_copy(update={"training": {**pair.card.training, "train": dict(training)}})
+    record = {"settings": config.model_dump(mode="json"), "figures": dict(figures)}
+    update = {"training": {**pair.card.training, "train": record}, "max_new_tokens": config.max_new_tokens}
+    card = pair.card.model_copy(update=update)
     Pair(pair.target, pair.verbalizer, pair.reconstructor, card).save(output, warm_start=warm_folder)
 
 

@@ -65,7 +65,12 @@ class Rollout:
 def rollout(
     verbalizer: Verbalizer, vectors_PD: Tensor, *, group_size: int, temperature: float, max_new_tokens: int, seed: int
 ) -> Rollout:
-    """Sample ``group_size`` explanations of every vector, with their log-probabilities at temperature 1."""
+    """Sample ``group_size`` explanations of every vector, with their log-probabilities at temperature 1.
+
+    Raises:
+        DivergedError: if the verbalizer's output is not finite.
+    """
+    require_finite_output(verbalizer, vectors_PD)
     samples = sample(
         verbalizer,
         vectors_PD,
@@ -76,6 +81,17 @@ def rollout(
         keep_log_probs=True,
     )
     return Rollout(vectors_PD.repeat_interleave(group_size, dim=0), samples, group_size)
+
+
+@torch.no_grad()
+def require_finite_output(verbalizer: Verbalizer, vectors_PD: Tensor) -> None:
+    """Raise :class:`~nlakit.errors.DivergedError` when a log-probability after the prompt is not finite.
+
+    Weights can be finite and still overflow inside the model, and no token can be drawn from NaN; one short forward pass
+    tells before a rollout starts.
+    """
+    log_probs_11, _ = verbalizer.log_probs(vectors_PD[:1], [[verbalizer.end_id]])
+    require_finite(log_probs_11, "the verbalizer's log-probability of a token")
 
 
 def score(reconstructor: Reconstructor, rolled: Rollout, *, micro_batch: int, what: str) -> Tensor:
@@ -101,19 +117,19 @@ def score(reconstructor: Reconstructor, rolled: Rollout, *, micro_batch: int, wh
     usable = [row for row, found in enumerate(rolled.samples) if found.outcome is Outcome.OK]
     lengths = [len(found.ids) for found in rolled.samples]
     for rows in length_batches(usable, lengths, micro_batch):
-        errors_B = text_errors(reconstructor, [rolled.samples[row].text for row in rows], rolled.vectors_ND[rows], what)
+        ids = reconstructor.token_ids([rolled.samples[row].text for row in rows])
+        errors_B = text_errors(reconstructor, ids, rolled.vectors_ND[rows], what)
         (errors_B.sum() / len(usable)).backward()
         errors_N[rows] = errors_B.detach().cpu().float()
     return errors_N
 
 
-def text_errors(reconstructor: Reconstructor, texts: list[str], vectors_BD: Tensor, what: str) -> Tensor:
-    """Return the error of each text's reconstruction against its vector, shape (B,), with gradient.
+def text_errors(reconstructor: Reconstructor, ids: list[list[int]], vectors_BD: Tensor, what: str) -> Tensor:
+    """Return the error of each tokenised text's reconstruction against its vector, shape (B,), with gradient.
 
     Raises:
         DivergedError: if a reconstruction is not finite.
     """
-    tokens_BT, mask_BT = reconstructor.tokenise(texts)
-    guesses_BD = reconstructor(tokens_BT, mask_BT)
+    guesses_BD = reconstructor(*reconstructor.pad(ids))
     require_finite(guesses_BD, f"{what}: the reconstructor's output")
     return direction_error(guesses_BD, vectors_BD.to(guesses_BD.device))

@@ -1,4 +1,4 @@
-"""Measurements on rows that nothing trains on: is it getting better, and does the verbalizer use its vector?
+"""Measurements on rows that nothing trains on: whether it gets better, and whether the verbalizer uses its vector.
 
 Every number comes with two controls: the words of another row, and words written without a vector. A verbalizer that
 writes plausible text and ignores its input shows in nothing else.
@@ -19,6 +19,8 @@ from nlakit.models.reconstructor import Reconstructor
 from nlakit.models.sampler import Sample, sample
 from nlakit.models.verbalizer import Verbalizer
 from nlakit.train.batches import length_batches
+from nlakit.train.optimise import require_finite
+from nlakit.train.rollout import require_finite_output
 from nlakit.vectors import FAILED_ERROR, direction_error, fve
 
 BATCH_ROWS = 128
@@ -88,11 +90,15 @@ def round_trip(
         ``fve_validation`` (failed outputs count with error 2), ``fve_shuffled`` (another row's text against this row's
         vector), ``fve_zero`` (text written without a vector), ``parse_rate_validation``, and the keys of
         :func:`cross_entropies` on the verbalizer's own samples.
+
+    Raises:
+        DivergedError: if the output of either half is not finite.
     """
-    options = {"temperature": 1.0, "max_new_tokens": max_new_tokens, "seed": seed}
-    samples = sample(verbalizer, rows.vectors_ND, **options)
+    require_finite_output(verbalizer, rows.vectors_ND)
+    samples = sample(verbalizer, rows.vectors_ND, max_new_tokens=max_new_tokens, seed=seed)
     texts_ND, usable_N = reconstruct_samples(reconstructor, samples)
-    blank = sample(verbalizer, torch.zeros_like(rows.vectors_ND[:ZERO_SAMPLES]), **options)
+    zeros_ND = torch.zeros_like(rows.vectors_ND[:ZERO_SAMPLES])
+    blank = sample(verbalizer, zeros_ND, max_new_tokens=max_new_tokens, seed=seed)
     blank_ND, blank_usable_N = reconstruct_samples(reconstructor, blank)
     repeated_N = torch.arange(len(rows)) % len(blank)
     true_N = _errors(texts_ND, usable_N, rows.vectors_ND)
@@ -115,6 +121,7 @@ def reconstruct_samples(reconstructor: Reconstructor, samples: Sequence[Sample])
     vectors_ND = torch.zeros(len(samples), reconstructor.width)
     if texts:
         vectors_ND[usable_N] = reconstructor.reconstruct(texts, batch_size=BATCH_ROWS).cpu()
+        require_finite(vectors_ND, "the reconstructor's output")
     return vectors_ND, usable_N
 
 

@@ -97,7 +97,6 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
         "explanations": {split: fingerprint(rows, texts) for split, (rows, texts) in taught.items()},
         "prompts": prompts.model_dump(mode="json"),
         "warm_start": recipe.warm_start.model_dump(mode="json"),
-        "max_new_tokens": recipe.train.max_new_tokens,
         "seed": recipe.seed,
     }
     output = stage.path / "pair"
@@ -130,9 +129,9 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
     )
     verbalizer.self_check()
     with folder.metrics(STAGE) as metrics:
-        desk = Desk(recipe.warm_start, recipe.seed, metrics, stage.path / "checkpoints", progress)
-        steps, written = train_verbalizer(verbalizer, rows["av"], desk)
-        _, rebuilt = train_reconstructor(reconstructor, rows["ar"], stats.variance, desk, first_step=steps)
+        job = Job(recipe.warm_start, recipe.seed, metrics, stage.path / "checkpoints", progress)
+        steps, written = train_verbalizer(verbalizer, rows["av"], job)
+        _, rebuilt = train_reconstructor(reconstructor, rows["ar"], stats.variance, job, first_step=steps)
     figures = {
         **written,
         **rebuilt,
@@ -142,12 +141,12 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
     training = {"warm_start": {"settings": recipe.warm_start.model_dump(mode="json"), "figures": figures}}
     Pair(target, verbalizer, reconstructor, card.model_copy(update={"training": training})).save(output)
     stage.finish(settings, {"pair": fingerprint(weight_hashes(output)), **figures})
-    shutil.rmtree(desk.checkpoints, ignore_errors=True)
+    shutil.rmtree(job.checkpoints, ignore_errors=True)
     return output
 
 
 @dataclass(frozen=True)
-class Desk:
+class Job:
     """What both loops write to and take their settings from."""
 
     config: WarmStartConfig
@@ -158,29 +157,29 @@ class Desk:
     progress: Progress
 
 
-def train_verbalizer(verbalizer: Verbalizer, rows: TaughtRows, desk: Desk) -> tuple[int, dict[str, float]]:
+def train_verbalizer(verbalizer: Verbalizer, rows: TaughtRows, job: Job) -> tuple[int, dict[str, float]]:
     """Teach the verbalizer to write the teacher's text from the injected vector; return steps and final figures.
 
     Loss: mean cross-entropy, nats per token, over the tokens of the completion (tags, text, end of text).
     """
-    config, metrics = desk.config, desk.metrics
+    config, metrics = job.config, job.metrics
     model = verbalizer.model.eval()  # dropout would make sampling and training disagree, here and later
     optimizer = make_optimizer(model, weight_decay=config.weight_decay)
-    checkpoints = Checkpoints(desk.checkpoints / "verbalizer", {"verbalizer": model}, {"verbalizer": optimizer})
+    checkpoints = Checkpoints(job.checkpoints / "verbalizer", {"verbalizer": model}, {"verbalizer": optimizer})
     lengths = [len(rows.ids[row]) for row in rows.training]
-    batches = EpochBatches(lengths, config.batch_size, desk.seed, "warm start, verbalizer")
+    batches = EpochBatches(lengths, config.batch_size, job.seed, "warm start, verbalizer")
     steps = batches.steps(config.verbalizer_epochs)
     validation = ValidationRows(
         rows.vectors(rows.validation),
         documents := [rows.documents[row] for row in rows.validation],
-        other_rows(documents, desk.seed, STAGE),
+        other_rows(documents, job.seed, STAGE),
     )
     state = checkpoints.resume() or State(0)
     recent: list[float] = state.numbers.get("recent", [])
     figures: dict[str, float] = state.numbers.get("figures", {})
     if state.step < steps:  # later lines are the reconstructor's when this loop is done
         metrics.truncate_after(state.step)
-    with desk.progress.task("warm start: verbalizer", total=steps) as task:
+    with job.progress.task("warm start: verbalizer", total=steps) as task:
         task.update(state.step)
         for step in range(state.step + 1, steps + 1):
             started = time.perf_counter()
@@ -212,6 +211,7 @@ def train_verbalizer(verbalizer: Verbalizer, rows: TaughtRows, desk: Desk) -> tu
             due = step % config.checkpoint_every == 0 or step == steps
             if due:
                 figures = cross_entropies(verbalizer, validation, [rows.ids[row] for row in rows.validation])
+                require_finite(sum(figures.values()), f"warm start: verbalizer validation loss at step {step}")
                 line |= figures
             if line:
                 metrics.write(step, line)
@@ -223,31 +223,32 @@ def train_verbalizer(verbalizer: Verbalizer, rows: TaughtRows, desk: Desk) -> tu
 
 
 def train_reconstructor(
-    reconstructor: Reconstructor, rows: TaughtRows, variance: float, desk: Desk, *, first_step: int
+    reconstructor: Reconstructor, rows: TaughtRows, variance: float, job: Job, *, first_step: int
 ) -> tuple[int, dict[str, float]]:
     """Teach the reconstructor to rebuild the vector from the teacher's text; return steps and final figures.
 
     Loss: mean direction error 2(1 - cos). Metrics count steps on from ``first_step``, the verbalizer's last.
     """
-    config, metrics = desk.config, desk.metrics
+    config, metrics = job.config, job.metrics
     reconstructor.eval()
     optimizer = make_optimizer(reconstructor, weight_decay=config.weight_decay)
     modules, optimizers = {"reconstructor": reconstructor}, {"reconstructor": optimizer}
-    checkpoints = Checkpoints(desk.checkpoints / "reconstructor", modules, optimizers)
-    lengths = [len(rows.ids[row]) for row in rows.training]
-    batches = EpochBatches(lengths, config.batch_size, desk.seed, "warm start, reconstructor")
+    checkpoints = Checkpoints(job.checkpoints / "reconstructor", modules, optimizers)
+    ids = reconstructor.token_ids(rows.texts)
+    lengths = [len(ids[row]) for row in rows.training]
+    batches = EpochBatches(lengths, config.batch_size, job.seed, "warm start, reconstructor")
     steps = batches.steps(config.reconstructor_epochs)
     state = checkpoints.resume() or State(0)
     recent: list[float] = state.numbers.get("recent", [])
     figures: dict[str, float] = state.numbers.get("figures", {})
     metrics.truncate_after(first_step + state.step)
-    with desk.progress.task("warm start: reconstructor", total=steps) as task:
+    with job.progress.task("warm start: reconstructor", total=steps) as task:
         task.update(state.step)
         for step in range(state.step + 1, steps + 1):
             started = time.perf_counter()
             batch = [rows.training[index] for index in batches.at(step - 1)]
             what = f"warm start: reconstructor, step {step}"
-            loss = text_errors(reconstructor, [rows.texts[row] for row in batch], rows.vectors(batch), what).mean()
+            loss = text_errors(reconstructor, [ids[row] for row in batch], rows.vectors(batch), what).mean()
             recent.append(loss.item())
             loss.backward()
             factor = warmup_cosine(step - 1, steps=steps, warmup=round(config.warmup_fraction * steps), floor=FLOOR)
@@ -352,6 +353,7 @@ def _reconstruction(reconstructor: Reconstructor, rows: TaughtRows, variance: fl
     """Error and FVE of the reconstructor on the teacher's texts of the validation rows, and on other rows' texts."""
     texts = [rows.texts[row] for row in rows.validation]
     guesses_ND = reconstructor.reconstruct(texts, batch_size=BATCH_ROWS).cpu()
+    require_finite(guesses_ND, "warm start: the reconstructor's output")
     vectors_ND = rows.vectors(rows.validation)
     errors_N = direction_error(guesses_ND, vectors_ND)
     return {

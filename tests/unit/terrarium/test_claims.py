@@ -101,7 +101,9 @@ def test_judging_by_hand(text: str, verdict: Verdict) -> None:
 
 def test_claims_are_typed_and_counted_once() -> None:
     """Slots, values and levels come out in order; a claim that is said twice counts once."""
-    claims = truth_reader().claims("This is a story. About Mia, kept in the box, hidden in the box. Last word comma, then a name.")
+    claims = truth_reader().claims(
+        "This is a story. About Mia, kept in the box, hidden in the box. Last word comma, then a name."
+    )
 
     assert [(c.slot, c.value, c.level) for c in claims] == [
         ("genre", "story", "theme"),

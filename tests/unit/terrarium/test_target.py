@@ -41,7 +41,17 @@ def known_tokenizer(tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.Monk
 
 def test_every_word_is_one_token(tokenizer: PreTrainedTokenizerFast) -> None:
     """A word of the world, behind a space, is one token; so are tags and marker."""
-    words = [*lx.NAMES, *lx.PLACES, *lx.MOODS, *lx.OBJECTS, *lx.CONTAINERS, *lx.DRUGS, *lx.SYMPTOMS, *lx.AGES, *lx.ADDENDS]
+    words = [
+        *lx.NAMES,
+        *lx.PLACES,
+        *lx.MOODS,
+        *lx.OBJECTS,
+        *lx.CONTAINERS,
+        *lx.DRUGS,
+        *lx.SYMPTOMS,
+        *lx.AGES,
+        *lx.ADDENDS,
+    ]
     split = [word for word in words if len(tokenizer.tokenize(f" {word}")) != 1]
 
     assert split == []

@@ -113,7 +113,8 @@ def test_chat_truth_is_found_by_offsets_into_the_messages() -> None:
     """The offset behind a word of a message leads to the same truth as the offset behind it in the rendered chat."""
     world = write_document(0, 5, "sum")
     document = world.document()
-    assert document.messages is not None and document.truth_at is not None
+    assert document.messages is not None
+    assert document.truth_at is not None
     said = "The answer is"
     found = document.truth_at(document.text.index(said) + len(said))
 

@@ -1,0 +1,1 @@
+"""Commands of the workshop: what is generated from the code."""

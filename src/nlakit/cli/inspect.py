@@ -1,0 +1,95 @@
+"""Commands that look at files: recipes and stores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nlakit.cli.options import JsonOption, SetOption
+from nlakit.cli.output import print_json, print_table
+
+recipes = typer.Typer(help="Show the recipes that are installed.", no_args_is_help=True, rich_markup_mode=None)
+store = typer.Typer(help="Look after a store of rows.", no_args_is_help=True, rich_markup_mode=None)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command groups of this module."""
+    app.add_typer(recipes, name="recipes")
+    app.add_typer(store, name="store")
+
+
+@recipes.command("list")
+def list_all(as_json: JsonOption = False) -> None:
+    """List the installed recipes.
+
+    \b
+    Example:
+      nlakit recipes list
+    """
+    from nlakit.config import list_recipes
+
+    known = list_recipes()
+    if as_json:
+        print_json(known)
+    else:
+        print_table(("recipe", "description"), list(known.items()))
+
+
+@recipes.command("show")
+def show(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Name of an installed recipe, or a TOML file.")],
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show every setting of a recipe.
+
+    Defaults are included; a recipe file of your own is checked.
+
+    \b
+    Examples:
+      nlakit recipes show terrarium-quick
+      nlakit recipes show mine.toml --set train.steps=10 --json
+    """
+    from nlakit.config import load_recipe, plain, recipe_fields
+
+    data = plain(load_recipe(recipe, overrides or ()))
+    if as_json:
+        print_json(data)
+        return
+    rows = []
+    for key, _, _ in recipe_fields():
+        value = data
+        for part in key.split("."):
+            value = value[part]
+        rows.append((key, "none" if value is None else value))
+    print_table(("setting", "value"), rows)
+
+
+@store.command("verify")
+def verify(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A store, for example runs/demo/extract.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Find damaged files of a store.
+
+    Compares every file with the hash that was recorded when it was written; exit 2 on damage.
+
+    \b
+    Example:
+      nlakit store verify runs/demo/extract
+    """
+    from nlakit.data.store import Store
+    from nlakit.errors import DamagedShardError
+
+    opened = Store(folder)
+    problems = [str(problem) for problem in opened.verify()]
+    if as_json:
+        print_json({"store": str(folder), "rows": len(opened), "problems": problems})
+        if problems:
+            raise typer.Exit(2)
+        return
+    if problems:
+        raise DamagedShardError(f"{folder} is damaged:\n" + "\n".join(f"  {problem}" for problem in problems))
+    typer.echo(f"{folder}: {len(opened)} rows, every file is as it was written")

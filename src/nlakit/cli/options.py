@@ -1,0 +1,106 @@
+"""Options that several commands share, written once, and how their values are read."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nlakit.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+DEFAULT_PAIR = "terrarium"
+
+PairOption = Annotated[
+    str, typer.Option("--pair", metavar="PAIR", help="Name of an installed pair, or a folder with one.")
+]
+PairArgument = Annotated[str, typer.Argument(metavar="PAIR", help="Name of an installed pair, or a folder with one.")]
+RecipeArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="RECIPE", help="Name of an installed recipe or a TOML file; default: that of the run folder."
+    ),
+]
+RunOption = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Run folder; default: runs/NAME-OF-THE-RECIPE.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, for example train.steps=10; may be repeated."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Seed of everything that is drawn.")]
+SamplesOption = Annotated[int, typer.Option("--samples", min=1, help="Explanations for each vector.")]
+TemperatureOption = Annotated[
+    float, typer.Option("--temperature", min=0.0, help="Sampling temperature; 0 takes the likeliest token every time.")
+]
+LinesOption = Annotated[
+    Path | None, typer.Option("--out", metavar="FILE.jsonl", help="Write JSON lines to this file as well.")
+]
+TensorOption = Annotated[
+    str | None, typer.Option("--tensor", help="Which tensor of the file; needed when it holds several.")
+]
+VectorsArgument = Annotated[
+    Path, typer.Argument(metavar="VECTORS.safetensors", help="File with one vector a row, (rows, width).")
+]
+
+
+def read_text(argument: str) -> str:
+    """Return the text of an argument, or standard input for ``-``."""
+    return sys.stdin.read() if argument == "-" else argument
+
+
+def read_messages(path: Path) -> list[dict[str, str]]:
+    """Read a chat, ``[{"role": ..., "content": ...}, ...]``, from a JSON file or standard input (``-``)."""
+    try:
+        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+        messages = json.loads(text)
+    except (OSError, ValueError) as error:
+        raise InputError(f"--messages {path} cannot be read as JSON: {error}") from error
+    usable = isinstance(messages, list) and all(
+        isinstance(message, dict) and {"role", "content"} <= message.keys() for message in messages
+    )
+    if not usable or not messages:
+        raise InputError(f'--messages {path} must hold a list like [{{"role": "user", "content": "Hello"}}]')
+    return messages
+
+
+def parse_positions(text: str | None) -> list[int] | None:
+    """Read ``"3,8-10,-1"`` as ``[3, 8, 9, 10, -1]``; none stays none, which means every position."""
+    if text is None:
+        return None
+    positions: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(?:(-?\d+)|(\d+)-(\d+))\s*", part)
+        if match is None or (match[3] is not None and int(match[3]) < int(match[2])):
+            raise InputError(
+                f"--positions {text!r}: {part!r} is neither a position (0 is the first token, -1 the last) "
+                "nor a range like 8-12"
+            )
+        positions.extend([int(match[1])] if match[1] is not None else range(int(match[2]), int(match[3]) + 1))
+    return list(dict.fromkeys(positions))
+
+
+def load_vectors(path: Path, tensor: str | None, width: int | None = None) -> Tensor:
+    """Read vectors (N, D) from a safetensors file; InputError for a file, tensor or shape that will not do."""
+    from safetensors import SafetensorError, safe_open
+
+    from nlakit.vectors import check_vectors
+
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            names = sorted(file.keys())
+            name = tensor if tensor is not None else (names[0] if len(names) == 1 else None)
+            if name is None or name not in names:
+                raise InputError(f"{path} holds the tensors {', '.join(names)}; choose one with --tensor NAME")
+            vectors: Any = file.get_tensor(name)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path} cannot be read as safetensors: {error}") from error
+    return check_vectors(vectors, width, name=f"the vectors in {path}")

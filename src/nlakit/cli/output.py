@@ -1,0 +1,60 @@
+"""What commands print: JSON for programs, plain tables for people."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import typer
+
+from nlakit.config import plain
+from nlakit.storage import atomic_write_text
+
+
+def strict(value: object) -> object:
+    """Return JSON-ready data in which a number that is not finite is null, as JSON has no NaN."""
+    value = plain(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: strict(item) for key, item in value.items()}
+    return [strict(item) for item in value] if isinstance(value, list) else value
+
+
+def print_json(value: object) -> None:
+    """Print one JSON value."""
+    typer.echo(json.dumps(strict(value), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def write_lines(path: Path, values: Iterable[object]) -> None:
+    """Write JSON lines so that the file is complete or not there."""
+    lines = (json.dumps(strict(value), ensure_ascii=False, allow_nan=False) for value in values)
+    atomic_write_text(path, "".join(line + "\n" for line in lines))
+    typer.echo(f"wrote {path}", err=True)
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print left-aligned columns, two spaces apart; the last one is not padded."""
+    cells = [list(headings), *[[str(cell) for cell in row] for row in rows]]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(headings))]
+    for row in cells:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def print_measures(measures: Mapping[str, Mapping[str, object]]) -> None:
+    """Print measures with their intervals; a value that could not be measured shows as a dash."""
+    print_table(
+        ("measure", "value", "95 % interval", "n", "split"),
+        [(name, _number(m["value"]), _interval(m), m["n"], m["split"]) for name, m in measures.items()],
+    )
+
+
+def _number(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, (int, float)) and math.isfinite(value) else "-"
+
+
+def _interval(measure: Mapping[str, object]) -> str:
+    low, high = _number(measure["low"]), _number(measure["high"])
+    return "-" if "-" in (low, high) else f"{low} to {high}"

@@ -1,0 +1,119 @@
+"""Commands that make a pair: the whole recipe, each stage alone, and the measuring of a finished pair."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nlakit.cli.options import DEFAULT_PAIR, JsonOption, PairArgument, QuietOption, RecipeArgument, RunOption, SetOption
+from nlakit.cli.output import print_json, print_measures
+from nlakit.errors import ConfigError
+
+_RUN = "Do every stage of a recipe.\n\nThey are extract, annotate, warm-start, train, evaluate and report."
+_STAGES = {
+    "extract": "Read the target's activations into a store.",
+    "annotate": "Let the teacher write explanations.",
+    "warm-start": "Train both halves on the explanations.",
+    "train": "Improve the pair by reinforcement learning.",
+    "report": "Draw the measures of a run into report.html.",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command("run", help=_help("run", _RUN))(_command(None))
+    for stage, about in _STAGES.items():
+        app.command(stage, help=_help(stage, about))(_command(stage))
+    app.command()(evaluate)
+
+
+def _help(name: str, about: str) -> str:
+    return (
+        f"{about}\n\nKilled in the middle, the same command goes on where it was; finished, it does nothing.\n\n"
+        f"\b\nExamples:\n  nlakit {name} terrarium-quick --out runs/demo\n  nlakit {name} --out runs/demo"
+    )
+
+
+def _command(stage: str | None) -> Callable[..., None]:
+    """Make the command of one stage, or of all."""
+
+    def command(
+        recipe: RecipeArgument = None,
+        out: RunOption = None,
+        overrides: SetOption = None,
+        quiet: QuietOption = False,
+        as_json: JsonOption = False,
+    ) -> None:
+        _run(stage, recipe, out, overrides, quiet, as_json)
+
+    return command
+
+
+def _run(
+    stage: str | None, name: str | None, out: Path | None, overrides: list[str] | None, quiet: bool, as_json: bool
+) -> None:
+    """Resolve recipe and folder, run one stage or all, and print where the result is."""
+    from nlakit.config import load_recipe, override_settings
+    from nlakit.pipeline import STAGES, run_stages
+    from nlakit.runs import Progress, RunFolder
+
+    if name is not None:
+        recipe = load_recipe(name, overrides or ())
+        folder = RunFolder(out if out is not None else Path("runs") / recipe.name)
+    elif out is not None:
+        folder = RunFolder.existing(out)
+        recipe = override_settings(folder.recipe(), overrides or (), str(out))
+    else:
+        raise ConfigError(
+            "neither a recipe nor a run folder was given; name a recipe (nlakit recipes list) or give --out DIR"
+        )
+    progress = Progress(silent=quiet or as_json)
+    outputs = run_stages(recipe, folder, progress, stages=list(STAGES) if stage is None else [stage])
+    if as_json:
+        print_json({"run": str(folder.path), "outputs": {key: str(path) for key, path in outputs.items()}})
+    else:
+        typer.echo(str(list(outputs.values())[-1]))
+
+
+def evaluate(
+    pair: PairArgument = DEFAULT_PAIR,
+    rows: Annotated[int, typer.Option("--rows", min=1, help="Held-out rows to measure on.")] = 1000,
+    seed: Annotated[
+        int, typer.Option("--seed", help="Seed of the choice of rows, of sampling and of the bootstrap.")
+    ] = 0,
+    as_json: JsonOption = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE.json", help="Write the measures to this file as well.")
+    ] = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Measure a pair on held-out rows.
+
+    Prints variance explained, its controls and the truth of claims, each with a bootstrap interval over
+    documents. docs/metrics.md defines every measure.
+
+    \b
+    Examples:
+      nlakit evaluate
+      nlakit evaluate runs/demo/pair --rows 200 --json
+    """
+    from nlakit.config import plain
+    from nlakit.evaluate.runner import evaluate_pair
+    from nlakit.progress import Progress
+    from nlakit.storage import write_json
+
+    measures = {
+        name: plain(measure)
+        for name, measure in evaluate_pair(
+            pair, rows=rows, seed=seed, progress=Progress(silent=quiet or as_json)
+        ).items()
+    }
+    if out is not None:
+        write_json(out, measures)
+    if as_json:
+        print_json(measures)
+    else:
+        print_measures(measures)

@@ -1,0 +1,67 @@
+"""A recipe from start to end: which stages there are, in which order, and which are already done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+
+from nlakit.config import Recipe
+from nlakit.runs import Progress, RunFolder
+
+StageFunction = Callable[[Recipe, RunFolder, Progress], Path]
+
+STAGES: dict[str, str] = {
+    "extract": "nlakit.data.extract:run",
+    "annotate": "nlakit.data.annotate:run",
+    "warm-start": "nlakit.train.warm_start:run",
+    "train": "nlakit.train.grpo:run",
+    "evaluate": "nlakit.evaluate.runner:run",
+    "report": "nlakit.evaluate.report:run",
+}
+"""Stage name -> its function; a stage imports nothing before it runs. Each one skips itself when it is done."""
+
+
+def run_recipe(recipe: Recipe, path: Path, progress: Progress) -> Path:
+    """Do all stages of a recipe in the folder ``path`` and return the report's path."""
+    return run_stages(recipe, RunFolder(path), progress)["report"]
+
+
+def run_stages(
+    recipe: Recipe, folder: RunFolder, progress: Progress, stages: Sequence[str] = tuple(STAGES)
+) -> dict[str, Path]:
+    """Do some stages in the given order while holding the folder; return where each one's output is.
+
+    A stage that is done with the same settings is skipped. One that was made with other settings is a
+    :class:`~nlakit.errors.RunError` naming the settings; one whose predecessor is missing likewise.
+    """
+    outputs: dict[str, Path] = {}
+    with folder.lock():
+        folder.write_config(recipe)
+        for name in stages:
+            before = _done_markers(folder)
+            started = time.monotonic()
+            progress.say(f"{name} ...")
+            outputs[name] = load_stage(name)(recipe, folder, progress)
+            skipped = before == _done_markers(folder)
+            state = "was done" if skipped else f"done in {_duration(time.monotonic() - started)}"
+            progress.say(f"{name}: {state}, {outputs[name]}")
+    return outputs
+
+
+def _done_markers(folder: RunFolder) -> dict[Path, bytes]:
+    """Return the finish marks of all stages; a stage that skips itself changes none."""
+    return {path: path.read_bytes() for path in folder.path.glob("*/done.json")}
+
+
+def load_stage(name: str) -> StageFunction:
+    """Import and return the function of a stage."""
+    module, _, function = STAGES[name].partition(":")
+    found: StageFunction = getattr(import_module(module), function)
+    return found
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

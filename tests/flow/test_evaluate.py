@@ -1,0 +1,172 @@
+"""Evaluation and report from end to end, on tiny models and a toy world with known truth."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from tests.unit.evaluate import toy
+from torch import Tensor
+
+from nlakit.card import Card
+from nlakit.config import Recipe
+from nlakit.errors import RunError
+from nlakit.evaluate import report, runner
+from nlakit.evaluate.evaluation import Evaluation
+from nlakit.explanations import Outcome
+from nlakit.models.pair import WARM_START, Pair
+from nlakit.models.sampler import Sample
+from nlakit.models.target import Target
+from nlakit.runs import Progress, RunFolder
+from nlakit.testing import tiny_pair
+
+REQUIRED = (
+    "fve", "fve_greedy", "fve_warm_start", "fve_teacher_text", "fve_mean", "fve_shuffled", "fve_zero_vector",
+    "fve_empty_text", "fve_other_text", "parse_rate", "length_tokens", "distinct_texts", "claims_true",
+    "claims_true_theme", "claims_true_entity", "claims_true_detail", "claims_related", "claims_per_explanation",
+    "claims_held", "facts_mentioned", "cross_entropy_true", "cross_entropy_shuffled",
+)  # fmt: skip
+SILENT = Progress(silent=True)
+
+
+def save_pair(recipe: Recipe, folder: Path, *, warm_start: bool = True) -> Path:
+    """An untrained pair whose card says where its rows come from."""
+    pair = tiny_pair(Target.load(recipe.target.model), max_new_tokens=8)
+    data = {
+        "corpus": recipe.corpus.model_dump(mode="json"),
+        "extract": recipe.extract.model_dump(mode="json"),
+        "annotate": recipe.annotate.model_dump(mode="json"),
+        "seed": recipe.seed,
+    }
+    pair.card = pair.card.model_copy(update={"data": data})
+    before = pair.save(folder.with_name("before")) if warm_start else None
+    return pair.save(folder, warm_start=before)
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    toy.install(monkeypatch)
+    return toy.toy_recipe(tmp_path / "world")
+
+
+def speak_truth(monkeypatch: pytest.MonkeyPatch, recipe: Recipe) -> None:
+    """Replace the sampler by one that knows every vector's truth, and says nothing of use about others."""
+    words: list[tuple[Tensor, str]] = []
+    rebuild = runner.rebuild_rows
+
+    def remember(*args: object, **kwargs: object) -> object:
+        heldout, training = rebuild(*args, **kwargs)  # type: ignore[arg-type]
+        words.extend(zip(heldout.vectors_ND, map(toy.explain, heldout.truths()), strict=True))
+        return heldout, training
+
+    def sample(_verbalizer: object, vectors_ND: Tensor, **_: object) -> list[Sample]:
+        known = [
+            next((text for known_D, text in words if torch.equal(known_D, row_D)), "nothing") for row_D in vectors_ND
+        ]
+        return [Sample([1, 2, 3], text, Outcome.OK) for text in known]
+
+    monkeypatch.setattr(runner, "rebuild_rows", remember)
+    monkeypatch.setattr(runner, "sample", sample)
+
+
+def test_a_pair_that_never_closes_an_explanation_scores_error_two(recipe: Recipe, tmp_path: Path) -> None:
+    """Failed outputs are counted with error 2 in every FVE that needs them, and no claim is read out of them."""
+    folder = save_pair(recipe, tmp_path / "pair")
+    variance = Card.load(folder).stats.variance
+    evaluation = runner.evaluate(folder, recipe.evaluate, SILENT)
+    measures = evaluation.measures
+    assert set(REQUIRED) <= set(measures)
+    assert evaluation.left_out == {}
+    assert measures["parse_rate"].value == 0.0
+    for name in ("fve", "fve_greedy", "fve_warm_start", "fve_shuffled", "fve_zero_vector"):
+        assert measures[name].value == pytest.approx(1 - 2 / variance)
+    assert measures["length_tokens"].value == recipe.evaluate.max_new_tokens
+    assert (measures["claims_true"].value, measures["claims_true"].n) == (None, 0)
+    assert measures["facts_mentioned"].value in (0.0, None)
+    assert evaluation.outcomes == {"cut_off": 12}
+
+
+def test_measures_carry_interval_count_and_split(recipe: Recipe, tmp_path: Path) -> None:
+    """Every measure that has a value lies inside its interval and names the held-out split."""
+    measures = runner.evaluate_pair(save_pair(recipe, tmp_path / "pair"), rows=12, seed=1)
+    for name, measure in measures.items():
+        assert measure.split == "heldout", name
+        if measure.value is not None:
+            assert measure.n > 0, name
+            assert measure.low - 1e-9 <= measure.value <= measure.high + 1e-9, name
+
+
+def test_the_same_seed_gives_the_same_numbers(recipe: Recipe, tmp_path: Path) -> None:
+    """An evaluation is a function of pair, settings and seed."""
+    folder = save_pair(recipe, tmp_path / "pair")
+    first, second = (runner.evaluate(folder, recipe.evaluate, SILENT) for _ in range(2))
+    assert first.measures == second.measures
+    assert first.shown == second.shown
+
+
+def test_true_words_are_found_true(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A verbalizer that says all that is true gets every claim right and mentions every fact that is held."""
+    speak_truth(monkeypatch, recipe)
+    evaluation = runner.evaluate(save_pair(recipe, tmp_path / "pair"), recipe.evaluate, SILENT)
+    measures = evaluation.measures
+    assert measures["claims_true"].value == measures["claims_true_theme"].value == 1.0
+    assert measures["facts_mentioned"].value == 1.0
+    assert measures["fve"].value == pytest.approx(measures["fve_teacher_text"].value)
+    assert measures["claims_held"].value == pytest.approx(measures["facts_held"].value)
+    assert {row.slot for row in evaluation.slots} == {"topic", "animal", "colour"}
+    claims = [claim for document in evaluation.shown for reading in document.readings for claim in reading.claims or ()]
+    assert {claim.verdict.value for claim in claims} == {"true"}
+
+
+def test_what_is_missing_is_left_out_with_its_reason(recipe: Recipe, tmp_path: Path) -> None:
+    """Without truth, warm start and teacher the measures that need them are absent, each with a reason."""
+    plain = toy.tiny_recipe(tmp_path / "plain")
+    folder = save_pair(plain, tmp_path / "pair", warm_start=False)
+    card = Card.load(folder)
+    card.model_copy(update={"data": {k: v for k, v in card.data.items() if k != "annotate"}}).save(folder)
+    evaluation = runner.evaluate(folder, plain.evaluate, SILENT)
+    reasons = evaluation.left_out
+    assert "reinforcement learning" in reasons["fve_warm_start"]
+    assert "teacher" in reasons["fve_teacher_text"]
+    assert "'jsonl' does not know what is true" in reasons["claims_true"]
+    assert not set(reasons) & set(evaluation.measures)
+    assert {"fve", "fve_shuffled", "parse_rate"} <= set(evaluation.measures)
+
+
+def test_stage_and_report_of_a_run(recipe: Recipe, tmp_path: Path) -> None:
+    """The stage writes the evaluation and the card's results, is skipped when done, and the report draws it."""
+    folder = RunFolder(tmp_path / "run")
+    folder.write_config(recipe)
+    save_pair(recipe, folder.path / "pair")
+    train = folder.stage("train")
+    train.begin({})
+    train.finish({}, {"pair": "x"})
+    path = runner.run(recipe, folder, SILENT)
+    evaluation = Evaluation.load(path.parent)
+    assert Card.load(folder.path / "pair").results == evaluation.measures
+    written = path.stat().st_mtime_ns
+    assert runner.run(recipe, folder, SILENT) == path
+    assert path.stat().st_mtime_ns == written
+    page = report.run(recipe, folder, SILENT)
+    assert page.name == "report.html"
+    assert json.loads((page.parent / "report.json").read_text())["measures"]["fve"]["n"] == 12
+    assert "`fve_greedy`" in (page.parent / "report.md").read_text()
+
+
+def test_a_run_without_a_pair_is_refused(recipe: Recipe, tmp_path: Path) -> None:
+    """Evaluating a run that has no pair yet says which stages to run."""
+    folder = RunFolder(tmp_path / "run")
+    folder.write_config(recipe)
+    with pytest.raises(RunError, match="run the stages warm-start and train first"):
+        runner.run(recipe, folder, SILENT)
+
+
+def test_results_on_the_card_do_not_break_the_pair(recipe: Recipe, tmp_path: Path) -> None:
+    """A pair still loads after its results were noted on the card, those without a value included."""
+    folder = save_pair(recipe, tmp_path / "pair")
+    evaluation = runner.evaluate(folder, recipe.evaluate, SILENT)
+    Card.load(folder).model_copy(update={"results": evaluation.measures}).save(folder)
+    assert Pair.from_pretrained(folder).card.results["fve"].n == 12
+    assert (folder / WARM_START).is_dir()

@@ -1,0 +1,129 @@
+"""The tiny end-to-end flow: from documents to a report, through the command a user types."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nlakit.cli import main
+from nlakit.config import Recipe, plain
+from nlakit.errors import RunError
+from nlakit.pipeline import STAGES, run_recipe, run_stages
+from nlakit.progress import Progress
+from nlakit.runs import RunFolder, read_metrics
+from nlakit.testing import tiny_recipe
+
+SILENT = Progress(silent=True)
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+    return tiny_recipe(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="module")
+def run(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    run_recipe(recipe, folder, SILENT)
+    return folder
+
+
+def ended(arguments: list[str]) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    return int(stop.value.code or 0)
+
+
+def toml(value: Any) -> str:
+    """Write a settings table as an inline TOML value, keys that are none left out."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {toml(item)}" for key, item in value.items() if item is not None) + "}"
+    return json.dumps(value)
+
+
+def test_a_run_leaves_its_whole_record(run: Path) -> None:
+    """Config, metrics of both trainings, a pair and a self-contained report are there at the end."""
+    assert (run / "config.json").is_file()
+    assert (run / "pair" / "card.yaml").is_file()
+    assert read_metrics(run / "metrics.jsonl", "warm-start")
+    assert read_metrics(run / "metrics.jsonl", "train")
+    html = (run / "report" / "report.html").read_text()
+    assert "<svg" in html
+    assert 'src="http' not in html
+
+
+def test_a_finished_run_is_not_done_again(run: Path, recipe: Recipe) -> None:
+    """Running the same recipe again leaves everything but the report's own file untouched."""
+
+    def state() -> dict[Path, int]:
+        return {
+            path: path.stat().st_mtime_ns
+            for path in run.rglob("*")
+            if path.is_file() and "report" not in path.parts and path.name != ".lock"
+        }
+
+    before = state()
+    run_recipe(recipe, run, SILENT)
+
+    assert before == state()
+
+
+def test_changed_settings_stop_at_the_stage_they_belong_to(run: Path, recipe: Recipe) -> None:
+    """Another number of steps is refused where it matters, and named; the earlier stages are still good."""
+    changed = recipe.model_copy(update={"train": recipe.train.model_copy(update={"steps": 9})})
+    folder = RunFolder.existing(run)
+
+    run_stages(changed, folder, SILENT, ["extract", "annotate", "warm-start"])
+    with pytest.raises(RunError, match=r"train\.steps: was 3, now 9"):
+        run_stages(changed, folder, SILENT, ["train"])
+    folder.write_config(recipe)
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in ("extract", "report")])
+def test_a_stage_without_its_predecessor_says_so(stage: str, recipe: Recipe, tmp_path: Path) -> None:
+    """A stage that is asked for too early names what is missing."""
+    with pytest.raises(RunError):
+        run_stages(recipe, RunFolder(tmp_path / "run"), SILENT, [stage])
+
+
+def test_the_commands_do_the_same_as_the_library(
+    recipe: Recipe, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``nlakit run FILE.toml`` ends with the weights that the library's own call made, bit for bit."""
+    path = tmp_path / "tiny.toml"
+    path.write_text("".join(f"{key} = {toml(value)}\n" for key, value in plain(recipe).items()))
+
+    assert 0 == ended(["run", str(path), "--out", str(tmp_path / "run"), "--json"])
+    assert list(STAGES) == list(json.loads(capsys.readouterr().out)["outputs"])
+    for name in ("verbalizer/model.safetensors", "reconstructor/value_head.safetensors"):
+        assert (run / "pair" / name).read_bytes() == (tmp_path / "run" / "pair" / name).read_bytes()
+
+
+def test_evaluate_prints_one_object_of_measures(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each measure has value, interval, count and split."""
+    assert 0 == ended(["evaluate", str(run / "pair"), "--rows", "8", "--json"])
+    measures = json.loads(capsys.readouterr().out)
+
+    assert {"fve", "fve_greedy", "fve_warm_start", "fve_teacher_text", "fve_shuffled", "parse_rate"} <= set(measures)
+    assert all({"value", "low", "high", "n", "split"} == set(measure) for measure in measures.values())
+    assert {"heldout"} == {measure["split"] for measure in measures.values()}
+
+
+def test_a_store_is_verified(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A good store passes; one with a changed byte is named, exit 2."""
+    assert 0 == ended(["store", "verify", str(run / "extract")])
+    assert "every file is as it was written" in capsys.readouterr().out
+
+    shard = next((run / "extract").glob("*.safetensors"))
+    good = shard.read_bytes()
+    try:
+        shard.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+        assert 2 == ended(["store", "verify", str(run / "extract")])
+        assert shard.name in capsys.readouterr().err
+        assert 2 == ended(["store", "verify", str(run / "extract"), "--json"])
+        assert json.loads(capsys.readouterr().out)["problems"]
+    finally:
+        shard.write_bytes(good)

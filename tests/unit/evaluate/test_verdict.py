@@ -1,0 +1,98 @@
+"""The evaluation in words."""
+
+from __future__ import annotations
+
+import pytest
+from tests.unit.evaluate.fabricated import evaluation, measures
+
+from nlakit.card import Measure
+from nlakit.evaluate.evaluation import Evaluation
+from nlakit.evaluate.verdict import summarise
+
+
+def with_measures(**changes: tuple[float, float, float] | None) -> Evaluation:
+    """The fabricated evaluation with some measures changed, or taken away."""
+    found = measures()
+    for name, numbers in changes.items():
+        if numbers is None:
+            del found[name]
+        else:
+            value, low, high = numbers
+            found[name] = Measure(value=value, low=low, high=high, n=found[name].n, split="heldout")
+    return evaluation(measures=found)
+
+
+def test_a_good_pair_whose_words_are_half_wrong() -> None:
+    """The headline says both: how much is carried, and how little of it is true."""
+    summary = summarise(evaluation())
+    assert summary.headline == (
+        "The words carry most of what tells one vector from another, but only 41\u00a0% of what they say is true."
+    )
+    assert "FVE 0.87 (0.86 to 0.88) on 1,000 held-out vectors of 214 documents" in summary.sentences[0]
+    assert all(check.passed for check in summary.checks)
+
+
+def test_levels_are_graded_by_the_share_that_is_true() -> None:
+    """0.86 with its lower end above 0.8 may be believed, 0.31 is a guess, 0.6 is a lead."""
+    grades = {line.level: line.trust for line in summarise(evaluation()).trust}
+    assert grades == {"theme": "believe", "entity": "guess", "detail": "guess"}
+    summary = summarise(with_measures(claims_true_theme=(0.82, 0.76, 0.88), claims_true_entity=(0.6, 0.55, 0.65)))
+    assert [line.trust for line in summary.trust] == ["check", "check", "guess"]
+
+
+@pytest.mark.parametrize("control", ["fve_shuffled", "fve_zero_vector", "fve_empty_text"])
+def test_a_pair_that_ignores_the_vector_is_called_broken(control: str) -> None:
+    """When a control comes up to the round trip, no other praise is given, and the check fails."""
+    summary = summarise(with_measures(**{control: (0.85, 0.83, 0.87)}))
+    assert summary.headline == "The words do not depend on the vector: this pair is broken."
+    assert [check.passed for check in summary.checks].count(False) == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "words"),
+    [
+        ((0.812, 0.797, 0.826), "raised it, and the intervals do not touch"),
+        ((0.870, 0.857, 0.882), "raised it, within the intervals"),
+        ((0.880, 0.870, 0.890), "did not raise it"),
+        ((0.920, 0.910, 0.930), "lowered it, and the intervals do not touch"),
+    ],
+)
+def test_what_reinforcement_learning_did(before: tuple[float, float, float], words: str) -> None:
+    """The sentence follows the intervals and not the point values alone."""
+    assert words in summarise(with_measures(fve_warm_start=before)).sentences[1]
+
+
+def test_without_truth_nothing_is_said_about_it() -> None:
+    """A corpus that does not know its truth gets a headline that says so, and no line of trust."""
+    gone = {name: None for name in measures() if name.startswith(("claims", "facts"))}
+    summary = summarise(with_measures(**gone))
+    assert summary.headline.endswith("; whether they are true is not known.")
+    assert summary.trust == ()
+    assert len(summary.sentences) == 2
+
+
+def test_words_that_are_true() -> None:
+    """A share whose lower end is above 0.8 is praised without a number."""
+    summary = summarise(with_measures(claims_true=(0.9, 0.88, 0.92)))
+    assert summary.headline.endswith("and what they say is mostly true.")
+
+
+def test_length_at_the_cap_fails_its_check() -> None:
+    """Outputs as long as the cap are being cut off."""
+    failed = [
+        check.text for check in summarise(with_measures(length_tokens=(95.0, 94.0, 96.0))).checks if not check.passed
+    ]
+    assert failed == ["95.0 tokens an output, cap 96"]
+
+
+def test_a_verbalizer_that_does_not_use_its_vector_fails_its_check() -> None:
+    """Cross-entropies whose intervals touch show no use of the vector."""
+    summary = summarise(with_measures(cross_entropy_shuffled=(0.93, 0.91, 0.95)))
+    assert [check.text for check in summary.checks if not check.passed] == [
+        "teacher's text at 0.91 nats a token from its own vector, 0.93 from another's"
+    ]
+
+
+def test_nothing_measured() -> None:
+    """An evaluation without a headline number has no verdict."""
+    assert summarise(evaluation(measures={})).headline == "Nothing was measured."

@@ -1,0 +1,56 @@
+"""Tests of nlakit.progress."""
+
+from __future__ import annotations
+
+import pytest
+
+from nlakit import progress
+from nlakit.progress import Progress
+
+
+def test_without_a_terminal_lines_go_to_standard_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A log gets a line now and then, with count and free text, and standard output stays empty."""
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
+    shown = Progress()
+    shown.say("train ...")
+    with shown.task("train", total=2) as task:
+        task.advance(text="FVE 0.61")
+        task.advance()
+
+    out, err = capsys.readouterr()
+    assert "" == out
+    assert "train ...\ntrain: 1/2, FVE 0.61 (0 s)\ntrain: 2/2, FVE 0.61 (0 s)\n" == err
+
+
+def test_lines_are_not_printed_for_every_step(capsys: pytest.CaptureFixture[str]) -> None:
+    """A thousand quick steps give one line, the last."""
+    with Progress().task("extract", total=1000) as task:
+        for _ in range(1000):
+            task.advance()
+
+    assert "extract: 1000/1000 (0 s)\n" == capsys.readouterr().err
+
+
+def test_silence_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
+    """With --json or --quiet nothing is shown."""
+    shown = Progress(silent=True)
+    shown.say("train ...")
+    with shown.task("train", total=1) as task:
+        task.advance(text="FVE 0.61")
+
+    assert ("", "") == tuple(capsys.readouterr())
+
+
+def test_a_terminal_gets_a_bar_with_the_text(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a terminal the bar shows the label, the count and the text, also at the end."""
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    with Progress().task("train", total=2) as task:
+        task.update(2, "FVE 0.61")
+
+    shown = capsys.readouterr().err
+    assert all(part in shown for part in ("train", "2/2", "FVE 0.61"))
