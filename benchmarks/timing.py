@@ -33,7 +33,8 @@ def compare(
     """Runs both once to warm up, then in turn, starting with each as often; medians, and the ratio's range over rounds."""
     ours()
     other()
-    ours_s, other_s = [], []
+    ours_s: list[float] = []
+    other_s: list[float] = []
     for round_ in range(rounds):
         pair = [(ours, ours_s), (other, other_s)]
         for function, seconds in pair if round_ % 2 == 0 else reversed(pair):

@@ -272,7 +272,8 @@ _DEFINITIONS: tuple[MeasureDefinition, ...] = (
         "claims_ceiling",
         "claims a probe gets right",
         "The decodability ceiling: share of the claims that would be true if each gave the value its slot's probe finds most "
-        "probable in the vector. A claim about a slot that has no truth at the position counts as wrong.",
+        "probable in the vector. A claim about a slot that has no truth at the position counts as wrong. A probe learns from "
+        "some thousand rows, so a verbalizer can beat it where a slot has hundreds of values.",
         "claims_true: far below it, the words waste what the vector holds; at it, they guess as well as the vector allows",
         "fraction",
         _PROBES,

@@ -166,18 +166,14 @@ def _fit_slot(
     if len(counts) == 1:
         only = np.zeros((standard_ND.shape[1], 1))
         return SlotProbe(slot, (majority,), majority, only, np.zeros(1))
-    strengths: tuple[float, ...] = PENALTIES
-    if len(set(values[~held_back].tolist())) < 2 or not held_back.any():
-        strengths = (PENALTIES[1],)
-    best, best_loss = strengths[0], float("inf")
-    if len(strengths) > 1:
-        for strength in strengths:
-            candidate = _to_probe(
-                slot, majority, _fit(regression, standard_ND[~held_back], values[~held_back], strength)
-            )
-            loss = _log_loss(candidate, standard_ND[held_back], values[held_back])
-            if loss < best_loss:
-                best, best_loss = strength, loss
+    training_ND, training = standard_ND[~held_back], values[~held_back]
+    best, best_loss = MANY_VALUES_PENALTY, float("inf")
+    choosable = len(counts) <= MANY_VALUES and held_back.any() and len(set(training.tolist())) > 1
+    for strength in PENALTIES if choosable else ():
+        candidate = _to_probe(slot, majority, _fit(regression, training_ND, training, strength))
+        loss = _log_loss(candidate, standard_ND[held_back], values[held_back])
+        if loss < best_loss:
+            best, best_loss = strength, loss
     return _to_probe(slot, majority, _fit(regression, standard_ND, values, best))
 
 
@@ -186,7 +182,9 @@ def _fit(regression: Any, standard_ND: FloatArray, values: npt.NDArray[np.str_],
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # Half the numbers, half the time; the penalty keeps the problem well-conditioned.
-        model: LogisticRegression = regression(C=strength, max_iter=200, tol=1e-3).fit(standard_ND.astype(np.float32), values)
+        model: LogisticRegression = regression(C=strength, max_iter=200, tol=1e-3).fit(
+            standard_ND.astype(np.float32), values
+        )
     return model
 
 

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from nlakit.config import Settings, derive_seed, plain
-from nlakit.progress import Progress
 from nlakit.models.verbalizer import save_weights
+from nlakit.progress import Progress
 from nlakit.prompts import PROMPTS_FILE
 from nlakit.runs import atomic_folder, atomic_write_text
 from nlakit.terrarium.tokens import PROMPTS, train_tokenizer
