@@ -175,6 +175,8 @@ class WarmStartConfig(Settings):
     """Passes over the ``ar`` split; fractions are allowed (its code: 1)."""
     batch_size: Positive = 64
     """Rows in one optimizer step (our choice; paper: 256)."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """``muon`` trains the matrices of the blocks with Muon: much faster for tiny models (LOG.md)."""
     verbalizer_learning_rate: Rate = 5e-4
     """Peak learning rate of AdamW; tiny models want more (our choice; paper: 1e-5)."""
     reconstructor_learning_rate: Rate = 5e-4

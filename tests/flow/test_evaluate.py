@@ -15,12 +15,15 @@ from nlakit.config import Recipe
 from nlakit.errors import RunError
 from nlakit.evaluate import report, runner
 from nlakit.evaluate.evaluation import Evaluation
+from nlakit.evaluate.fidelity import constant_errors
+from nlakit.evaluate.rows import rebuild_rows
 from nlakit.explanations import Outcome
 from nlakit.models.pair import WARM_START, Pair
 from nlakit.models.sampler import Sample
 from nlakit.models.target import Target
 from nlakit.runs import Progress, RunFolder
 from nlakit.testing import tiny_pair
+from nlakit.vectors import fve
 
 REQUIRED = (
     "fve", "fve_greedy", "fve_warm_start", "fve_teacher_text", "fve_mean", "fve_shuffled", "fve_zero_vector",
@@ -118,6 +121,23 @@ def test_true_words_are_found_true(recipe: Recipe, tmp_path: Path, monkeypatch: 
     assert {row.slot for row in evaluation.slots} == {"topic", "animal", "colour"}
     claims = [claim for document in evaluation.shown for reading in document.readings for claim in reading.claims or ()]
     assert {claim.verdict.value for claim in claims} == {"true"}
+
+
+def test_controls_take_the_vector_or_the_text_away(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The zero control samples from zeros, the shuffled ones use another document's words and vector."""
+    speak_truth(monkeypatch, recipe)
+    folder = save_pair(recipe, tmp_path / "pair")
+    measures = runner.evaluate(folder, recipe.evaluate, SILENT).measures
+    pair = Pair.from_pretrained(folder)
+    heldout, _ = rebuild_rows(pair.target, pair.card, rows=12, probe_rows=0, seed=0)
+    for name, text in (("fve_zero_vector", "nothing"), ("fve_empty_text", "")):
+        errors_N = constant_errors(pair.reconstructor.reconstruct([text])[0], heldout.vectors_ND)
+        assert measures[name].value == pytest.approx(fve(errors_N, pair.card.stats.variance), abs=1e-5)
+    assert measures["fve_shuffled"].value == pytest.approx(measures["fve_other_text"].value)
+    assert measures["fve_shuffled"].value != pytest.approx(measures["fve"].value, abs=1e-6)
+    assert measures["cross_entropy_shuffled"].value != pytest.approx(measures["cross_entropy_true"].value, abs=1e-6)
 
 
 def test_what_is_missing_is_left_out_with_its_reason(recipe: Recipe, tmp_path: Path) -> None:

@@ -106,17 +106,17 @@ def slot_dots(slots: Sequence[SlotRow]) -> Chart | None:
     with _drawing() as draw:
         figure, axes = draw(64 + 17 * len(rows))
         for index, row in enumerate(reversed(rows)):
-            ends = [value for value in (row.claims_true, row.probe_accuracy) if value is not None]
+            ends = [value for value in (row.claims_true, row.claims_decodable) if value is not None]
             axes.plot([min(ends), max(ends)], [index, index], color=GRID, linewidth=3, solid_capstyle="round", zorder=1)
             if row.majority is not None:
                 axes.plot([row.majority], [index], marker="|", markersize=9, markeredgewidth=1.4, color=MUTED, zorder=2)
-            if row.probe_accuracy is not None:
+            if row.claims_decodable is not None:
                 axes.plot(
-                    [row.probe_accuracy], [index], marker="o", markersize=7, markerfacecolor=PAPER,
+                    [row.claims_decodable], [index], marker="o", markersize=7, markerfacecolor=PAPER,
                     markeredgecolor=SECOND, markeredgewidth=1.6, zorder=3, linestyle="none",
                 )  # fmt: skip
             axes.plot([row.claims_true], [index], marker="o", markersize=5, color=MAIN, zorder=4, linestyle="none")
-        axes.set_yticks(range(len(rows)), [row.slot for row in reversed(rows)])
+        axes.set_yticks(range(len(rows)), [f"{row.slot} ({row.claims:,})" for row in reversed(rows)])
         axes.tick_params(axis="y", labelcolor=INK)
         _level_lines(axes, [row.level for row in reversed(rows)])
         axes.set_xlim(-0.03, 1.18)
@@ -130,7 +130,8 @@ def slot_dots(slots: Sequence[SlotRow]) -> Chart | None:
         )
         caption = (
             "Where the dot lies at the ring, the words are as true as the vector allows. Left of it, they waste what is there. "
-            "A ring at the tick means that the vector does not hold the fact: then every claim about it is a guess."
+            "A ring at the tick means that the vector does not hold the fact: then every claim about it is a guess. In brackets: "
+            "claims; the ring is a probe on the same ones."
         )
         return Chart(
             "slots", "Claims against what the vectors hold", caption, _svg(figure, "slots", "Claims true by slot")

@@ -94,8 +94,10 @@ def _headline(measures: Measures) -> str:
     """Say in one line how much the words carry and how much of them is true."""
     if not _known(measures, "fve"):
         return "Nothing was measured."
-    if any(_fails_controls(measures)):
+    if _reaches(measures, "fve_shuffled"):
         return "The words do not depend on the vector: this pair is broken."
+    if _reaches(measures, "fve_zero_vector") or _reaches(measures, "fve_empty_text"):
+        return "The words carry no more than no vector, or no words, would: this pair is broken."
     carried = next(words for bound, words in _FVE_WORDS if measures["fve"].value >= bound)
     head = f"The words carry {carried} of what tells one vector from another"
     if not _known(measures, "claims_true"):
@@ -107,11 +109,9 @@ def _headline(measures: Measures) -> str:
     return f"{head}, {joint} {number(measures, 'claims_true')} of what they say is true."
 
 
-def _fails_controls(measures: Measures) -> list[bool]:
-    """Return for each control whether it comes up to the round trip: the text then says nothing of the vector."""
-    fve = measures["fve"]
-    names = ("fve_shuffled", "fve_zero_vector", "fve_empty_text")
-    return [measures[name].high >= fve.low for name in names if name in measures]
+def _reaches(measures: Measures, control: str) -> bool:
+    """Say whether a control comes up to the round trip."""
+    return control in measures and measures[control].high >= measures["fve"].low
 
 
 def _fve_sentence(evaluation: Evaluation) -> str | None:

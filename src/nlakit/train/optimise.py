@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -32,12 +33,50 @@ def trainable(modules: Iterable[nn.Module]) -> list[nn.Parameter]:
     return [parameter for module in modules for parameter in module.parameters() if parameter.requires_grad]
 
 
-def make_optimizer(module: nn.Module, *, weight_decay: float = 0.0) -> torch.optim.AdamW:
-    """Make the AdamW of one module; matrices decay, norms and biases (fewer than two axes) do not.
+class MuonAdamW(torch.optim.Optimizer):
+    """Muon for the matrices inside blocks, AdamW for everything else, as one optimizer with one state.
+
+    Muon (K. Jordan, 2024) takes steps of equal size in every direction of a matrix; embeddings, heads, norms and biases
+    are not such maps and stay with AdamW, as its author advises. Both have the same learning rate: Muon's steps are
+    scaled to the size of AdamW's.
+    """
+
+    def __init__(self, matrices: list[nn.Parameter], others: list[nn.Parameter], weight_decay: float) -> None:
+        """Divide the parameters; the learning rate is given at each step by :func:`optimizer_step`."""
+        super().__init__([*matrices, *others], {})
+        self._parts: tuple[torch.optim.Optimizer, ...] = (
+            torch.optim.Muon(matrices, lr=0.0, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW(others, lr=0.0, weight_decay=0.0, fused=True),
+        )
+        self.param_groups = [group for part in self._parts for group in part.param_groups]
+        for part in self._parts:
+            part.state = self.state  # one state to save and to load
+
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # noqa: ARG002 - as torch has it
+        """Take one step with the gradients that are there."""
+        for part in self._parts:
+            part.step()
+
+
+def make_optimizer(
+    module: nn.Module, *, weight_decay: float = 0.0, kind: Literal["adamw", "muon"] = "adamw"
+) -> torch.optim.Optimizer:
+    """Make the optimizer of one module; matrices decay, norms and biases (fewer than two axes) do not.
 
     The learning rate is given at each step by :func:`optimizer_step`. Betas are AdamW's own (0.9, 0.999).
     """
     parameters = trainable([module])
+    if kind == "muon":
+        inside = {
+            id(p)
+            for part in module.modules()
+            if isinstance(part, nn.ModuleList)
+            for p in part.parameters()
+            if p.ndim == 2
+        }
+        return MuonAdamW(
+            [p for p in parameters if id(p) in inside], [p for p in parameters if id(p) not in inside], weight_decay
+        )
     groups = [
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},

@@ -164,7 +164,7 @@ def train_verbalizer(verbalizer: Verbalizer, rows: TaughtRows, job: Job) -> tupl
     """
     config, metrics = job.config, job.metrics
     model = verbalizer.model.eval()  # dropout would make sampling and training disagree, here and later
-    optimizer = make_optimizer(model, weight_decay=config.weight_decay)
+    optimizer = make_optimizer(model, weight_decay=config.weight_decay, kind=config.optimizer)
     checkpoints = Checkpoints(job.checkpoints / "verbalizer", {"verbalizer": model}, {"verbalizer": optimizer})
     lengths = [len(rows.ids[row]) for row in rows.training]
     batches = EpochBatches(lengths, config.batch_size, job.seed, "warm start, verbalizer")
@@ -231,7 +231,7 @@ def train_reconstructor(
     """
     config, metrics = job.config, job.metrics
     reconstructor.eval()
-    optimizer = make_optimizer(reconstructor, weight_decay=config.weight_decay)
+    optimizer = make_optimizer(reconstructor, weight_decay=config.weight_decay, kind=config.optimizer)
     modules, optimizers = {"reconstructor": reconstructor}, {"reconstructor": optimizer}
     checkpoints = Checkpoints(job.checkpoints / "reconstructor", modules, optimizers)
     ids = reconstructor.token_ids(rows.texts)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nlakit.errors import InputError, MissingExtraError
-from nlakit.evaluate.probes import MIN_ROWS, fit_probes
+from nlakit.evaluate.probes import MIN_ROWS, FactCheck, fit_probes
 
 
 def rows(count: int, seed: int) -> tuple[Tensor, list[dict[str, str]], list[str]]:
@@ -67,6 +67,13 @@ def test_a_value_never_seen_in_training_is_not_held() -> None:
     probes = fit_probes(vectors_ND, facts, documents)
     check = probes.check(vectors_ND[:1], [{"shown": "maybe"}])[0]["shown"]
     assert (check.probability, check.held) == (0.0, False)
+
+
+def test_a_best_guess_is_not_yet_held() -> None:
+    """Held means more than 0.5 for the true value; the most probable of many values may have less."""
+    best = FactCheck("place", "park", 0.4, "park", "mill")
+    assert (best.decoded, best.held) == (True, False)
+    assert FactCheck("place", "park", 0.51, "park", "mill").held
 
 
 def test_a_rare_slot_gets_no_probe() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -77,14 +78,15 @@ def test_the_fingerprint_is_of_the_weights_and_not_of_their_dtype(tmp_path):
     assert Target.load(folder).fingerprint != tiny_target(seed=1).fingerprint
 
 
-def test_missing_weights_are_refused(tmp_path):
+@pytest.mark.parametrize("weight", ["model.layers.1.mlp.up_proj.weight", "model.norm.weight"])
+def test_missing_weights_are_refused(tmp_path, weight):
     """A checkpoint that lacks a weight is refused, where transformers would fill in random numbers."""
     folder = tiny_target_folder(tmp_path / "target")
     weights = load_file(folder / "model.safetensors")
-    del weights["model.layers.1.mlp.up_proj.weight"]
+    del weights[weight]
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
-    with pytest.raises(ModelError, match=r"1 missing \(first: model\.layers\.1\.mlp\.up_proj\.weight\)"):
+    with pytest.raises(ModelError, match=rf"1 missing \(first: {re.escape(weight)}\)"):
         Target.load(folder)
 
 

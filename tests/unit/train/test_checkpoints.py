@@ -53,6 +53,28 @@ def test_a_resumed_loop_equals_the_unbroken_one_bit_for_bit(tmp_path: Path) -> N
     assert second.head.weight is second.embedding.weight
 
 
+def test_a_loop_with_muon_resumes_bit_for_bit(tmp_path: Path) -> None:
+    """The two optimizers behind ``muon`` are saved and loaded as one: resumed and unbroken weights are equal."""
+
+    def fresh(folder: Path) -> tuple[nn.Module, torch.optim.Optimizer, Checkpoints]:
+        torch.manual_seed(0)
+        module = nn.Sequential(nn.Embedding(5, 4), nn.ModuleList([nn.Linear(4, 4)]))
+        optimizer = make_optimizer(module, weight_decay=0.1, kind="muon")
+        return module, optimizer, Checkpoints(folder, {"m": module}, {"m": optimizer})
+
+    unbroken, optimizer, _ = fresh(tmp_path / "none")
+    _train(unbroken, optimizer, range(6))
+    first, optimizer, checkpoints = fresh(tmp_path)
+    _train(first, optimizer, range(3))
+    checkpoints.save(State(3))
+    second, optimizer, checkpoints = fresh(tmp_path)
+    checkpoints.resume()
+    _train(second, optimizer, range(3, 6))
+
+    for ours, theirs in zip(unbroken.parameters(), second.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
 def test_nothing_to_resume_is_none(tmp_path: Path) -> None:
     """A loop that never saved starts from the beginning."""
     assert _fresh(tmp_path / "absent")[2].resume() is None

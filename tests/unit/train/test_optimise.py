@@ -65,6 +65,24 @@ def test_norms_and_biases_do_not_decay() -> None:
     assert [(group["weight_decay"], len(group["params"])) for group in groups] == [(0.1, 1), (0.0, 3)]
 
 
+def test_muon_takes_matrices_of_blocks_and_nothing_else() -> None:
+    """Under ``muon`` a block's matrix moves by a nearly orthogonal step; embedding, bias and head move as under AdamW."""
+    torch.manual_seed(0)
+    models = [nn.Sequential(nn.Embedding(6, 4), nn.ModuleList([nn.Linear(4, 4)]), nn.Linear(4, 4)) for _ in range(2)]
+    models[1].load_state_dict(models[0].state_dict())
+    before = models[0][1][0].weight.detach().clone()
+    for model, kind in zip(models, ("muon", "adamw"), strict=True):
+        optimizer = make_optimizer(model, kind=kind)
+        for index, parameter in enumerate(model.parameters()):
+            parameter.grad = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(index))
+        optimizer_step(optimizer, learning_rate=0.1, max_grad_norm=1e9, what="x")
+    muon, adamw = (dict(model.named_parameters()) for model in models)
+
+    assert [name for name in muon if not torch.equal(muon[name], adamw[name])] == ["1.0.weight"]
+    spectrum = torch.linalg.svdvals(muon["1.0.weight"].detach() - before)
+    assert float(spectrum.max() / spectrum.min()) < 2.5
+
+
 def test_frozen_parameters_are_not_trained() -> None:
     """A parameter without gradient is in no optimizer."""
     module = nn.Linear(2, 2)
