@@ -10,7 +10,7 @@ RUN ?= runs/demo
 BIN := .venv/bin
 STAMP := .venv/.set-up
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-SAMPLE := Mara put the lamp in the chest. Then Tom took the rope to the cellar. Where is the lamp?
+SAMPLE := One morning, Mia put the key in the box. Tom felt sad. Where was the key? In that
 
 .PHONY: setup test check demo bench docs frozen clean
 

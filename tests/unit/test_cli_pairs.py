@@ -125,6 +125,17 @@ def test_vectors_of_another_width_are_refused(pair: str, tmp_path: Path, capsys:
     assert "33 wide, expected 32" in capsys.readouterr().err
 
 
+def test_a_reading_can_be_drawn(pair: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--picture writes one SVG that holds the tokens, beside what is printed."""
+    picture = tmp_path / "reading.svg"
+    arguments = ["read", TEXT, "--pair", pair, "--positions", "5", "--picture", str(picture), "--json"]
+    (reading,) = printed(arguments, capsys)["readings"]
+
+    drawn = picture.read_text(encoding="utf-8")
+    assert drawn.startswith("<svg")
+    assert reading["token"].strip() in drawn
+
+
 def test_describe_writes_one_explanation_a_sample(
     pair: str, vectors: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -30,7 +30,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    epilog="Start with: nlakit read 'Anna put the key in the box.'",
+    epilog="Start with: nlakit read 'One morning, Mia put the key in the box.'",
 )
 
 

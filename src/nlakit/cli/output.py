@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from nlakit.config import plain
 from nlakit.storage import atomic_write_text
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 
 def strict(value: object) -> object:
@@ -32,6 +37,16 @@ def write_lines(path: Path, values: Iterable[object]) -> None:
     """Write JSON lines so that the file is complete or not there."""
     lines = (json.dumps(strict(value), ensure_ascii=False, allow_nan=False) for value in values)
     atomic_write_text(path, "".join(line + "\n" for line in lines))
+    typer.echo(f"wrote {path}", err=True)
+
+
+def save_picture(path: Path, table: RenderableType, title: str) -> None:
+    """Draw a table into an SVG file, as it looks in a terminal of 110 columns; complete or not there."""
+    from rich.console import Console
+
+    console = Console(record=True, width=110, file=io.StringIO(), force_terminal=True)
+    console.print(table)
+    atomic_write_text(path, console.export_svg(title=title))
     typer.echo(f"wrote {path}", err=True)
 
 

@@ -23,7 +23,7 @@ from nlakit.cli.options import (
     read_messages,
     read_text,
 )
-from nlakit.cli.output import print_json, print_measures, print_table, write_lines
+from nlakit.cli.output import print_json, print_measures, print_table, save_picture, write_lines
 from nlakit.errors import InputError
 
 
@@ -56,6 +56,9 @@ def read(
     seed: SeedOption = 0,
     as_json: JsonOption = False,
     out: LinesOption = None,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", metavar="FILE.svg", help="Also draw the table into a file.")
+    ] = None,
 ) -> None:
     """Read a model's activations token by token.
 
@@ -63,7 +66,7 @@ def read(
 
     \b
     Examples:
-      nlakit read "Anna put the key in the box. Where is the key?"
+      nlakit read "One morning, Mia put the key in the box. Where was the key?"
       nlakit read --positions 8-12 --samples 3 - < story.txt
       nlakit read --messages chat.json --pair runs/demo/pair --json
     """
@@ -79,6 +82,8 @@ def read(
     )
     if out is not None:
         write_lines(out, [reading.to_json() for reading in readings])
+    if picture is not None:
+        save_picture(picture, render_table(readings), title=f"nlakit read, pair {pair}")
     if as_json:
         print_json({"pair": pair, "readings": [reading.to_json() for reading in readings]})
     else:

@@ -109,6 +109,8 @@ class TerrariumCorpus:
     """The world as a corpus. `corpus.options.family` keeps to one family."""
 
     name = "terrarium"
+    exchangeable = True
+    """Documents are independent draws, so any of them stand for all: evaluation need not read the whole corpus."""
 
     def __init__(self, config: CorpusConfig) -> None:
         check_options("corpus.options", config.options, {"family"})
