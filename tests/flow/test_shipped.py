@@ -42,7 +42,7 @@ def test_target_and_pair_fit_into_the_package() -> None:
 
 def test_the_default_pair_reads() -> None:
     """Without naming a pair, each token of a text gets an explanation with a score."""
-    readings = Pair.from_pretrained().read(TEXT, positions=[8, 9, 10], temperature=0)
+    readings = Pair.from_pretrained().read(TEXT, positions=[10, 11, 12], temperature=0)
 
     assert [reading.token for reading in readings] == [" box", ".", " Tom"]
     assert all(reading.explanations[0].outcome == "ok" for reading in readings)
