@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-TREE_BEGIN, TREE_END = "<!-- tree: written by scripts/docs.py -->", "<!-- end of tree -->"
 
 # What no docstring says: one clause for each folder and each file that is not Python. A folder that ends
 # in "/*" stands for everything inside it.
@@ -174,13 +173,23 @@ def _cell(text: str) -> str:
 
 
 def readme_page() -> str:
-    """Return README.md with the tree of files between its two marks rewritten."""
-    path = ROOT / "README.md"
-    before, begin, rest = path.read_text(encoding="utf-8").partition(TREE_BEGIN)
-    _, end, after = rest.partition(TREE_END)
-    if not (begin and end):
-        raise SystemExit(f"README.md lacks the lines {TREE_BEGIN!r} and {TREE_END!r}")
-    return f"{before}{TREE_BEGIN}\n```\n{tree(project_files())}\n```\n{TREE_END}{after}"
+    """Return README.md with what stands between its marks rewritten: figures of pair and target, the tree of files."""
+    from scripts.figures import pair_table, target_table
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = _between(text, "pair", pair_table())
+    text = _between(text, "target", target_table())
+    return _between(text, "tree", f"```\n{tree(project_files())}\n```")
+
+
+def _between(text: str, name: str, content: str) -> str:
+    """Put content between the marks of this name."""
+    begin, end = f"<!-- {name}: written by scripts/docs.py -->", f"<!-- end of {name} -->"
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise SystemExit(f"README.md lacks the lines {begin!r} and {end!r}")
+    return f"{before}{begin}\n{content}\n{end}{after}"
 
 
 def project_files() -> list[str]:

@@ -1,6 +1,11 @@
-"""Puts a trained pair into the package under the name `terrarium`: `python -m scripts.ship RUN`.
+"""Puts what was trained into the package under the name `terrarium`.
 
-Weights are stored in bfloat16, half the size; the figures on the card are therefore measured again on what ships.
+::
+
+    python -m scripts.ship target FOLDER    a target that `nlakit terrarium grow` made, with its behaviour measured
+    python -m scripts.ship pair RUN         the pair of a run
+
+The weights of a pair are stored in bfloat16, half the size; the figures on the card are measured again on what ships.
 """
 
 from __future__ import annotations
@@ -10,27 +15,51 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from nlakit.config import plain
 from nlakit.evaluate.runner import evaluate_pair
 from nlakit.models.pair import Pair
 from nlakit.progress import Progress
-from nlakit.terrarium import pair_folder
+from nlakit.storage import write_json
+from nlakit.terrarium import BEHAVIOUR_FILE, measure_target, pair_folder, target_folder
+
+LIMIT_MB = 25
+DOCUMENTS = 400
+"""Held-out documents of each family behind the shipped figures of the target."""
+ROWS = 3000
+"""Held-out rows behind the shipped figures of the pair."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Saves the pair of a run, measures it and writes the figures into its card."""
-    if len(arguments) != 1:
+    """Ships one or the other and says how large the weights are."""
+    if len(arguments) != 2 or arguments[0] not in ("target", "pair"):
         sys.stderr.write(f"{__doc__}\n")
         return 2
-    run, folder = Path(arguments[0]), pair_folder()
+    (ship_target if arguments[0] == "target" else ship_pair)(Path(arguments[1]))
+    size = sum(file.stat().st_size for file in target_folder().parent.rglob("*") if file.is_file()) / 1e6
+    sys.stderr.write(f"target and pair take {size:.1f} MB together; {LIMIT_MB} MB are allowed\n")
+    return 0 if size <= LIMIT_MB else 1
+
+
+def ship_target(grown: Path) -> None:
+    """Copies a grown target and measures it."""
+    _replace(target_folder())
+    shutil.copytree(grown, target_folder())
+    measures = measure_target(str(target_folder()), documents=DOCUMENTS, seed=0)
+    write_json(target_folder() / BEHAVIOUR_FILE, {name: plain(measure) for name, measure in measures.items()})
+
+
+def ship_pair(run: Path) -> None:
+    """Saves the pair of a run, measures it and writes the figures into its card."""
     pair = Pair.from_pretrained(run / "pair")
+    _replace(pair_folder())
+    pair.save(pair_folder(), dtype="bfloat16", warm_start=run / "pair" / "warm-start")
+    results = evaluate_pair(str(pair_folder()), rows=ROWS, progress=Progress())
+    pair.card.model_copy(update={"results": results}).save(pair_folder())
+
+
+def _replace(folder: Path) -> None:
     if folder.exists():
         shutil.rmtree(folder)
-    pair.save(folder, dtype="bfloat16", warm_start=run / "pair" / "warm-start")
-    results = evaluate_pair(str(folder), progress=Progress())
-    pair.card.model_copy(update={"results": results}).save(folder)
-    size = sum(file.stat().st_size for file in folder.parent.rglob("*") if file.is_file())
-    sys.stderr.write(f"{folder}: target and pair take {size / 1e6:.1f} MB together\n")
-    return 0
 
 
 if __name__ == "__main__":

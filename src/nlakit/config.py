@@ -171,7 +171,7 @@ class WarmStartConfig(Settings):
 
     verbalizer_epochs: Rate = 1.0
     """Passes over the ``av`` split; fractions are allowed (its code: 1)."""
-    reconstructor_epochs: Rate = 1.0
+    reconstructor_epochs: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     """Passes over the ``ar`` split; fractions are allowed (its code: 1)."""
     batch_size: Positive = 64
     """Rows in one optimizer step (our choice; paper: 256)."""

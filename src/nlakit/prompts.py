@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,8 @@ RECONSTRUCTOR = "Notes on a text and on how it goes on: <notes>{explanation}</no
 
 # Rare enclosed characters that are one token in many vocabularies (the paper's releases use the first three).
 MARKERS = ("㈎", "㈜", "㎡", "㊙", "㈱", "㍿", "㋡", "㌔")  # fmt: skip
+WORD_JOINER = "\u2060"
+"""Breaks the spelling of a control token in a chat message, and shows nothing."""
 PROBES = (
     "The quick brown fox,\n jumps over 12 lazy dogs.",
     "  Übung: 東京 (naïve) 🙂 <b>x</b>",
@@ -142,6 +145,30 @@ def render_chat(tokenizer: Any, messages: Sequence[Mapping[str, str]], add_gener
     """Render messages with the tokenizer's chat template, as text."""
     plain = [dict(message) for message in messages]
     return str(tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=add_generation_prompt))
+
+
+def control_tokens(tokenizer: Any) -> re.Pattern[str] | None:
+    """Return a pattern for the tokens that only a template may write: special ones, and those its chat template spells."""
+    template = str(tokenizer.chat_template or "")
+    spelt = {
+        token.content
+        for token in tokenizer.added_tokens_decoder.values()
+        if not token.content.isspace() and (token.special or token.content in template)
+    }
+    # Longest first, so that a token is not hidden by one that it begins with.
+    return re.compile("|".join(map(re.escape, sorted(spelt, key=lambda text: (-len(text), text))))) if spelt else None
+
+
+def escape(text: str, controls: re.Pattern[str] | None) -> str:
+    """Break every spelling of a control token with a word joiner behind its first character.
+
+    One of a single character cannot be broken and becomes the replacement character U+FFFD.
+    """
+    if controls is None:
+        return text
+    return controls.sub(
+        lambda match: f"{match[0][0]}{WORD_JOINER}{match[0][1:]}" if len(match[0]) > 1 else "\ufffd", text
+    )
 
 
 def default_prompts(target: HasTokenizer) -> PromptConfig:

@@ -13,7 +13,7 @@ from torch import Tensor
 from nlakit.card import Card
 from nlakit.config import Recipe
 from nlakit.errors import RunError
-from nlakit.evaluate import report, runner
+from nlakit.evaluate import passes, report, runner
 from nlakit.evaluate.evaluation import Evaluation
 from nlakit.evaluate.fidelity import constant_errors
 from nlakit.evaluate.rows import rebuild_rows
@@ -26,7 +26,7 @@ from nlakit.testing import tiny_pair
 from nlakit.vectors import fve
 
 REQUIRED = (
-    "fve", "fve_greedy", "fve_warm_start", "fve_teacher_text", "fve_mean", "fve_shuffled", "fve_zero_vector",
+    "fve", "fve_greedy", "fve_warm_start", "fve_gain", "fve_teacher_text", "fve_mean", "fve_shuffled", "fve_zero_vector",
     "fve_empty_text", "fve_other_text", "parse_rate", "length_tokens", "distinct_texts", "claims_true",
     "claims_true_theme", "claims_true_entity", "claims_true_detail", "claims_related", "claims_per_explanation",
     "claims_held", "facts_mentioned", "cross_entropy_true", "cross_entropy_shuffled",
@@ -71,7 +71,7 @@ def speak_truth(monkeypatch: pytest.MonkeyPatch, recipe: Recipe) -> None:
         return [Sample([1, 2, 3], text, Outcome.OK) for text in known]
 
     monkeypatch.setattr(runner, "rebuild_rows", remember)
-    monkeypatch.setattr(runner, "sample", sample)
+    monkeypatch.setattr(passes, "sample", sample)
 
 
 def test_a_pair_that_never_closes_an_explanation_scores_error_two(recipe: Recipe, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ PROMISED = {
     "fve",
     "fve_greedy",
     "fve_warm_start",
+    "fve_gain",
     "fve_teacher_text",
     "fve_shuffled",
     "fve_zero_vector",
@@ -69,4 +70,6 @@ def test_evaluate_prints_what_is_promised(capsys: pytest.CaptureFixture[str]) ->
     assert all(found[name].keys() == {"value", "low", "high", "n", "split"} for name in PROMISED)
     assert found["fve"]["split"] == "heldout"
     assert found["fve"]["value"] > 0.3 > 0 >= found["fve_shuffled"]["value"]
+    gain = found["fve"]["value"] - found["fve_warm_start"]["value"]
+    assert found["fve_gain"]["value"] == pytest.approx(gain, abs=1e-5)
     assert found["cross_entropy_true"]["high"] < found["cross_entropy_shuffled"]["low"]

@@ -22,7 +22,7 @@ from nlakit.progress import Progress
 from nlakit.runs import RunFolder, read_metrics
 from nlakit.testing import tiny_recipe
 
-TIME_FIELDS = {"seconds", "tokens_per_second", "rows_per_second"}
+TIME_FIELDS = {"seconds", "tokens_per_second"}
 
 CHILD = """
 import json, sys

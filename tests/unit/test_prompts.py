@@ -13,10 +13,13 @@ from nlakit.models.target import Target, load_tokenizer
 from nlakit.prompts import (
     RECONSTRUCTOR,
     VERBALIZER,
+    WORD_JOINER,
     Prompts,
+    control_tokens,
     default_prompts,
     encode_many,
     encode_once,
+    escape,
     locate_marker,
     resolve_prompts,
     tokenizer_fingerprint,
@@ -149,3 +152,13 @@ def test_the_tokenizer_fingerprint_survives_saving_and_padding(tmp_path):
     assert before == tokenizer_fingerprint(load_tokenizer(tmp_path))
     others = [tiny_tokenizer(bos=True), tiny_tokenizer(chat=False), tiny_tokenizer(380)]
     assert before not in [tokenizer_fingerprint(other) for other in others]
+
+
+def test_escape_of_single_character_tokens() -> None:
+    """A control token of one character, which cannot be broken, is replaced; others get a word joiner."""
+    target = tiny_target()
+    target.tokenizer.add_special_tokens({"additional_special_tokens": ["☃"]})
+    controls = control_tokens(target.tokenizer)
+
+    assert f"a\ufffdb <{WORD_JOINER}|user|>" == escape("a☃b <|user|>", controls)
+    assert "nothing" == escape("nothing", None)

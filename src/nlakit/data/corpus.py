@@ -122,49 +122,78 @@ def unique(documents: Iterable[Document], counts: Counter[str] | None = None) ->
         yield document
 
 
-class TextCorpus:
-    """Plain UTF-8 text: a file, or the ``*.txt`` files below a folder in the order of their names.
+class FileCorpus:
+    """Files read in the order of their names: ``corpus.path`` itself, or those below it that fit ``pattern``."""
 
-    ``corpus.options.unit`` says what one document is: ``"block"`` (text between blank lines, the
-    default for a file; its id is a hash of its content) or ``"file"`` (the default for a folder; its
-    id is the path inside the folder).
-    """
-
-    name = "text"
+    name: str
+    pattern: str
+    options: frozenset[str] = frozenset()
+    """What ``corpus.options`` may hold."""
 
     def __init__(self, config: CorpusConfig) -> None:
-        check_options("corpus.options", config.options, {"unit"})
+        check_options("corpus.options", config.options, self.options)
         self._config = config
-        self._root, self._files = _find_files(config, "*.txt")
-        self._unit = config.options.get("unit", "block" if self._root.is_file() else "file")
-        if self._unit not in ("block", "file"):
-            raise ConfigError(f"corpus.options.unit is {self._unit!r}; it must be 'block' or 'file'.")
+        self._root, self._files = _find_files(config, self.pattern)
 
     def fingerprint(self) -> str:
         """Hash the bytes of all files with what makes documents of them."""
-        return _fingerprint_files(self._files, self._root, unit=self._unit, documents=self._config.documents)
+        # Where the folder lies is left out: a corpus that was moved is the same corpus.
+        contents = []
+        for path in self._files:
+            with path.open("rb") as file:
+                contents.append([_relative(path, self._root), hashlib.file_digest(file, "sha256").hexdigest()])
+        return fingerprint(self._settings(), contents)
 
     def __iter__(self) -> Iterator[Document]:
-        """Yield the documents, blank ones left out."""
-        return islice(self._all(), self._config.documents)
+        """Yield the documents; :class:`~nlakit.errors.InputError` names the place of the first bad one."""
+        return islice((document for path in self._files for document in self._read(path)), self._config.documents)
 
     def document(self, document_id: str) -> Document:
         """Return one document by id."""
         return find_document(self, document_id)
 
-    def _all(self) -> Iterator[Document]:
-        for path in self._files:
-            text = "".join(_read_lines(path))
-            if self._unit == "file":
-                if text.strip():
-                    yield Document(id=_relative(path, self._root), text=text)
-                continue
-            for block in re.split(r"\n[^\S\n]*\n", text):
-                if block.strip():
-                    yield Document(id=_digest(block.strip("\n")), text=block.strip("\n"))
+    def _settings(self) -> dict[str, object]:
+        """What else decides which documents there are."""
+        return {"documents": self._config.documents}
+
+    def _read(self, path: Path) -> Iterator[Document]:
+        """Yield the documents of one file."""
+        raise NotImplementedError
 
 
-class JsonlCorpus:
+class TextCorpus(FileCorpus):
+    """Plain UTF-8 text: a file, or the ``*.txt`` files below a folder in the order of their names.
+
+    ``corpus.options.unit`` says what one document is: ``"block"`` (text between blank lines, the
+    default for a file; its id is a hash of its content) or ``"file"`` (the default for a folder; its
+    id is the path inside the folder). Blank documents are left out.
+    """
+
+    name = "text"
+    pattern = "*.txt"
+    options = frozenset({"unit"})
+
+    def __init__(self, config: CorpusConfig) -> None:
+        super().__init__(config)
+        self._unit = config.options.get("unit", "block" if self._root.is_file() else "file")
+        if self._unit not in ("block", "file"):
+            raise ConfigError(f"corpus.options.unit is {self._unit!r}; it must be 'block' or 'file'.")
+
+    def _settings(self) -> dict[str, object]:
+        return {**super()._settings(), "unit": self._unit}
+
+    def _read(self, path: Path) -> Iterator[Document]:
+        text = "".join(_read_lines(path))
+        if self._unit == "file":
+            if text.strip():
+                yield Document(id=_relative(path, self._root), text=text)
+            return
+        for block in re.split(r"\n[^\S\n]*\n", text):
+            if block.strip():
+                yield Document(id=_digest(block.strip("\n")), text=block.strip("\n"))
+
+
+class JsonlCorpus(FileCorpus):
     """One JSON object a line, ``{"text": ...}`` or ``{"messages": [{"role", "content"}, ...]}``.
 
     ``corpus.path`` is a file, or a folder whose ``*.jsonl`` files are read in the order of their
@@ -172,29 +201,12 @@ class JsonlCorpus:
     """
 
     name = "jsonl"
+    pattern = "*.jsonl"
 
-    def __init__(self, config: CorpusConfig) -> None:
-        check_options("corpus.options", config.options, set())
-        self._config = config
-        self._root, self._files = _find_files(config, "*.jsonl")
-
-    def fingerprint(self) -> str:
-        """Hash the bytes of all files with the number of documents taken."""
-        return _fingerprint_files(self._files, self._root, documents=self._config.documents)
-
-    def __iter__(self) -> Iterator[Document]:
-        """Yield the documents; :class:`~nlakit.errors.InputError` names file and line of the first bad one."""
-        return islice(self._all(), self._config.documents)
-
-    def document(self, document_id: str) -> Document:
-        """Return one document by id."""
-        return find_document(self, document_id)
-
-    def _all(self) -> Iterator[Document]:
-        for path in self._files:
-            for number, line in enumerate(_read_lines(path), start=1):
-                if line.strip():
-                    yield _parse_line(line, f"{path}:{number}")
+    def _read(self, path: Path) -> Iterator[Document]:
+        for number, line in enumerate(_read_lines(path), start=1):
+            if line.strip():
+                yield _parse_line(line, f"{path}:{number}")
 
 
 def make_text_corpus(config: CorpusConfig) -> TextCorpus:
@@ -291,15 +303,6 @@ def _parse_messages(value: Any, where: str) -> list[Message]:
 
 def _relative(path: Path, root: Path) -> str:
     return path.name if path == root else path.relative_to(root).as_posix()
-
-
-def _fingerprint_files(files: Iterable[Path], root: Path, **settings: object) -> str:
-    # Where the folder lies is left out: a corpus that was moved is the same corpus.
-    contents = []
-    for path in files:
-        with path.open("rb") as file:
-            contents.append([_relative(path, root), hashlib.file_digest(file, "sha256").hexdigest()])
-    return fingerprint(settings, contents)
 
 
 def _digest(text: str) -> str:

@@ -1,7 +1,8 @@
 """Which documents go to which split, and which positions of a document become rows.
 
 Both depend on (seed, document id) and on nothing else: the order of the corpus, shards and workers
-cannot change the data, and no document is in two splits.
+cannot change the data, and no document is in two splits. Here is also the draw behind every control that asks what words
+about something else are worth: a row of another document for each row.
 """
 
 from __future__ import annotations
@@ -44,3 +45,20 @@ def positions_for(seed: int, document_id: str, candidates: Sequence[int], count:
         draw = int(rng.random() * (top + 1))
         chosen.add(top if draw in chosen else draw)
     return [candidates[index] for index in sorted(chosen)]
+
+
+def other_document_rows(documents_N: Sequence[str], seed: int, *labels: object) -> list[int] | None:
+    """Pair each row with a row of another document, as the control "words about something else": an index a row.
+
+    Each row takes the next row of another document in an order drawn by lot, so that nearly all rows are used once.
+    ``labels`` name the draw. None when all rows are of one document.
+    """
+    if len(set(documents_N)) < 2:
+        return None
+    count = len(documents_N)
+    order = sorted(range(count), key=lambda row: (derive_seed(seed, "other document", *labels, row), row))
+    paired = [0] * count
+    for place, row in enumerate(order):
+        others = (order[(place + step) % count] for step in range(1, count))
+        paired[row] = next(other for other in others if documents_N[other] != documents_N[row])
+    return paired

@@ -16,16 +16,11 @@ from typing import Any
 
 from nlakit.data.corpus import MESSAGE_SEPARATOR, Document
 from nlakit.errors import InputError
-from nlakit.models.target import Target
+from nlakit.models.target import CHARACTERS_PER_TOKEN, Target
+from nlakit.prompts import WORD_JOINER
 
 CONTEXT_CHARACTERS = 2000
 """How much of the text before and including a token a row keeps."""
-
-CHARACTERS_PER_TOKEN = 32
-"""A text is cut to this many characters for each token that may be read, before it is tokenised: no
-tokenizer's tokens are that long on average, and a huge document then costs no more than a long one."""
-
-WORD_JOINER = "\u2060"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +108,7 @@ def tokenise(target: Target, documents: Sequence[Document], max_tokens: int) -> 
     """
     tokenizer = target.tokenizer
     limit = min(max_tokens, target.max_positions)
-    controls = control_tokens(tokenizer) if any(document.messages for document in documents) else None
-    drafts = [_draft(target, document, controls) for document in documents]
+    drafts = [_draft(target, document) for document in documents]
     done: dict[int, Tokens] = {}
     for literal, begun in sorted({(draft.literal, draft.begun) for draft in drafts}):
         group = [i for i, draft in enumerate(drafts) if (draft.literal, draft.begun) == (literal, begun)]
@@ -148,10 +142,10 @@ class _Draft:
     passages: tuple[Passage, ...] | None = None
 
 
-def _draft(target: Target, document: Document, controls: re.Pattern[str] | None) -> _Draft:
+def _draft(target: Target, document: Document) -> _Draft:
     if document.messages is None:
         return _Draft(document.text, literal=True)
-    contents = [escape(message.content, controls) for message in document.messages]
+    contents = [target.escape(message.content) for message in document.messages]
     pairs = list(zip(document.messages, contents, strict=True))
     text = target.render([{"role": message.role, "content": content} for message, content in pairs])
     bos = target.tokenizer.bos_token
@@ -161,30 +155,6 @@ def _draft(target: Target, document: Document, controls: re.Pattern[str] | None)
         begun=bos is not None and text.startswith(bos),
         escaped=any(message.content != content for message, content in pairs),
         passages=_passages(target, document, text, contents) if document.truth_at is not None else None,
-    )
-
-
-def control_tokens(tokenizer: Any) -> re.Pattern[str] | None:
-    """Return a pattern for the tokens that only a template may write: special ones, and those its chat template spells."""
-    template = str(tokenizer.chat_template or "")
-    spelt = {
-        token.content
-        for token in tokenizer.added_tokens_decoder.values()
-        if not token.content.isspace() and (token.special or token.content in template)
-    }
-    # Longest first, so that a token is not hidden by one that it begins with.
-    return re.compile("|".join(map(re.escape, sorted(spelt, key=lambda text: (-len(text), text))))) if spelt else None
-
-
-def escape(text: str, controls: re.Pattern[str] | None) -> str:
-    """Break every spelling of a control token with a word joiner behind its first character.
-
-    One of a single character cannot be broken and becomes the replacement character U+FFFD.
-    """
-    if controls is None:
-        return text
-    return controls.sub(
-        lambda match: f"{match[0][0]}{WORD_JOINER}{match[0][1:]}" if len(match[0]) > 1 else "\ufffd", text
     )
 
 

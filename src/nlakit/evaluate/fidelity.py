@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import groupby
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from nlakit.config import derive_seed
 from nlakit.errors import InputError
 from nlakit.explanations import Explanation
 from nlakit.models.reconstructor import Reconstructor
@@ -39,23 +37,6 @@ def explanation_errors(reconstructor: Reconstructor, explanations: Sequence[Expl
 def constant_errors(vector_D: Tensor, vectors_ND: Tensor) -> Tensor:
     """Return each row's error (N,) when the answer is always the same vector."""
     return direction_error(vector_D.cpu().float().expand_as(vectors_ND), vectors_ND)
-
-
-def other_document_rows(documents_N: Sequence[str], seed: int) -> list[int] | None:
-    """Pair each row with a row of another document: an index a row, each row used once.
-
-    Documents are put into an order drawn by lot and their rows are moved on by the size of the largest one, so
-    that no row stays in its document. None when one document holds more than half of the rows.
-    """
-    keys = {document: derive_seed(seed, "other document", document) for document in set(documents_N)}
-    order = sorted(range(len(documents_N)), key=lambda row: (keys[documents_N[row]], documents_N[row], row))
-    largest = max((len(list(rows)) for _, rows in groupby(order, key=lambda row: documents_N[row])), default=0)
-    if not documents_N or 2 * largest > len(documents_N):
-        return None
-    paired = [0] * len(documents_N)
-    for place, row in enumerate(order):
-        paired[row] = order[(place + largest) % len(order)]
-    return paired
 
 
 def text_shares(explanations: Sequence[Explanation]) -> np.ndarray:

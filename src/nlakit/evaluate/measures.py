@@ -117,6 +117,16 @@ _DEFINITIONS: tuple[MeasureDefinition, ...] = (
         ("warm start",),
     ),
     MeasureDefinition(
+        "fve_gain",
+        "gain by RL",
+        "fve minus fve_warm_start, row by row: the same rows, one sampled explanation each by either pair.",
+        "0: reinforcement learning changed nothing. Paired, so its interval is narrower than those of the two measures",
+        "FVE",
+        "none beyond fve_warm_start",
+        RECONSTRUCTION,
+        ("warm start",),
+    ),
+    MeasureDefinition(
         "fve_teacher_text",
         "teacher's text",
         "FVE of the reconstructor reading the teacher's explanation of the same row, no verbalizer involved. A row that the "

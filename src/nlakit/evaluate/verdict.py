@@ -139,7 +139,10 @@ def _training_sentence(measures: Measures) -> str | None:
         how = "lowered it, and the intervals do not touch"
     else:
         how = "did not raise it"
-    return f"The warm start alone gave {number(measures, 'fve_warm_start')}; reinforcement learning {how}."
+    text = f"The warm start alone gave {number(measures, 'fve_warm_start')}; reinforcement learning {how}"
+    if _known(measures, "fve_gain"):
+        text += f". Row by row the gain is {number(measures, 'fve_gain')} ({interval(measures, 'fve_gain')})"
+    return text + "."
 
 
 def _truth_sentence(measures: Measures) -> str | None:

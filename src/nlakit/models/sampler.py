@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
 from nlakit.config import derive_seed
-from nlakit.errors import InputError
+from nlakit.errors import InputError, ModelError
 from nlakit.explanations import Explanation, Outcome
 from nlakit.models.cache import prefix_cache, widened, with_room
 from nlakit.models.verbalizer import Verbalizer
@@ -73,7 +73,7 @@ def sample(
     a stop token; at ``max_new_tokens`` (default: the verbalizer's) it is cut off.
 
     Raises ``InputError`` for vectors of the wrong shape or with values that are not finite, and for
-    settings out of range.
+    settings out of range, and ``ModelError`` when the verbalizer's logits are not finite.
     """
     vectors_ND = check_vectors(vectors_ND, verbalizer.width).to(verbalizer.device)
     limit = verbalizer.max_new_tokens if max_new_tokens is None else max_new_tokens
@@ -162,6 +162,11 @@ class _Decoder:
         """Draw one token a row by inverting the cumulative distribution; with its log-probability at temperature 1."""
         logits_RV = logits_RV.float()
         highest_R1 = logits_RV.amax(dim=-1, keepdim=True)
+        if not bool(torch.isfinite(highest_R1).all()):
+            raise ModelError(
+                "the verbalizer's logits are not finite, so no token can be drawn; expected numbers. Its weights or its dtype "
+                "overflow: load it in float32, or go back to an earlier checkpoint."
+            )
         total_R1: Tensor | None = None
         if self.temperature == 0:
             tokens_R1 = logits_RV.argmax(dim=-1, keepdim=True)

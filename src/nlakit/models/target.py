@@ -11,9 +11,11 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,10 +26,13 @@ from transformers.utils import logging as hf_logging
 
 from nlakit import plugins
 from nlakit.errors import InputError, ModelError
-from nlakit.prompts import encode_once, render_chat
+from nlakit.prompts import control_tokens, encode_once, escape, render_chat
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 FINGERPRINT_SAMPLES = 16  # values read from every weight tensor
+CHARACTERS_PER_TOKEN = 32
+"""A text that may be cut is cut to this many characters for each token that may be read, before it is tokenised: no
+tokenizer's tokens are that long on average, and a huge document then costs no more than a long one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +249,7 @@ class Target:
         """
         limit = self.max_positions if max_tokens is None else min(max_tokens, self.max_positions)
         if max_tokens is not None:
-            text = text[: 32 * limit]  # no tokenizer's average token is that long; bounds the time on huge documents
+            text = text[: CHARACTERS_PER_TOKEN * limit]
         if not text:
             raise InputError("the text is empty; give at least one character.")
         batch = encode_once(self.tokenizer, text, literal=literal)
@@ -274,13 +279,28 @@ class Target:
     def render(self, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool = False) -> str:
         """Write messages (``role``, ``content``) as one text with the tokenizer's chat template.
 
-        Raises ``InputError`` when there is no message or the tokenizer has no chat template.
+        Only the template writes control tokens: those that a message spells are broken (:meth:`escape`). Raises
+        ``InputError`` when there is no message, one lacks its role or content, or the tokenizer has no chat template.
         """
         if not messages:
             raise InputError("there are no messages to render.")
         if not self.tokenizer.chat_template:
             raise InputError(f"the tokenizer of {self.name!r} has no chat template; give plain text instead.")
-        return render_chat(self.tokenizer, messages, add_generation_prompt)
+        for message in messages:
+            if not (isinstance(message.get("role"), str) and isinstance(message.get("content"), str)):
+                raise InputError(
+                    f"a message needs the texts 'role' and 'content'; this one has {dict(message)!r:.200}."
+                )
+        written = [{**message, "content": self.escape(message["content"])} for message in messages]
+        return render_chat(self.tokenizer, written, add_generation_prompt)
+
+    def escape(self, text: str) -> str:
+        """Break every control token that a text spells, as :func:`nlakit.prompts.escape` does."""
+        return escape(text, self._controls)
+
+    @cached_property
+    def _controls(self) -> re.Pattern[str] | None:
+        return control_tokens(self.tokenizer)
 
     @torch.no_grad()
     def prove_blocks(self) -> None:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from nlakit.terrarium.world import TerrariumCorpus, WorldDocument
 
 _WEIGHTS = Path(__file__).parent / "weights"
+BEHAVIOUR_FILE = "behaviour.json"
+"""In the folder of the shipped target: what it was measured to do."""
 
 
 def make_corpus(config: CorpusConfig) -> TerrariumCorpus:

@@ -45,8 +45,8 @@ def measure_behaviour(
 
     Returns `loss`, `world_entropy` (nats per token), `loss_over_entropy` (their ratio, over the world's mix), and for each
     family `FAMILY_answers` (share of answers right) and `FAMILY_documents` (share of documents with all answers right),
-    each with a bootstrap 95 % interval over documents. `sum_verdicts` is the share of sums in which the model says rightly
-    whether the tool told the truth, before it gives the sum: noticing, not adding.
+    each with a bootstrap 95 % interval over documents. `sum_verdicts` is the share right of the verdicts on the tool that come
+    before the sum, which is noticing and not adding; those that come after it count as answers.
     """
     first = seed * 1_000_000
     mixed = [write_document(HELD_OUT_SEED, first + i) for i in range(documents * len(FAMILIES))]
@@ -59,9 +59,10 @@ def measure_behaviour(
             [r.right / max(1, r.answers) for r in results], ids, seed, weights=[float(r.answers) for r in results]
         )
         found[f"{family}_documents"] = _share([float(r.right == r.answers) for r in results], ids, seed)
-        if any(r.verdicts for r in results):
-            shares = [r.verdicts_right / r.verdicts for r in results]
-            found[f"{family}_verdicts"] = _share(shares, ids, seed, weights=[float(r.verdicts) for r in results])
+        asked = [r for r in results if r.verdicts]
+        if asked:
+            shares, weights = [r.verdicts_right / r.verdicts for r in asked], [float(r.verdicts) for r in asked]
+            found[f"{family}_verdicts"] = _share(shares, [r.id for r in asked], seed, weights=weights)
     return found
 
 

@@ -51,8 +51,9 @@ def story(w: Writer) -> None:
     _story_step(w, s)
     for round_ in range(10):
         questions = s.questions()
-        # Dense questions are what teaches a small model to copy: a document that asks once teaches it late.
-        may_ask = 0.6 if questions else 0.0
+        # Dense questions are what teaches a small model to copy: a document that asks once teaches it late. Two statements
+        # come first, as an answer that stands in the sentence before teaches nothing about who did what.
+        may_ask = 0.6 if questions and round_ >= 1 else 0.0
         may_stop = 0.25 if round_ >= 5 else 0.0
         kind = w.choose(("ask", "tell", "aside", "stop"), (may_ask, 0.34, 0.06, may_stop))
         if kind == "stop":
@@ -241,7 +242,7 @@ def _reply(w: Writer, language: str, who: str) -> None:
 
 
 def tool_sum(w: Writer) -> None:
-    """Sums with a tool that may lie; the writer says whether it did and gives the right answer."""
+    """Sums with a tool that may lie; the writer gives the right answer and says, before or after it, whether the tool lied."""
     for round_ in range(5):
         if round_ >= 2 and w.coin(0.35):
             break
@@ -271,15 +272,24 @@ def tool_sum(w: Writer) -> None:
         w.know("tool", verdict)
         w.say(".")
         w.close_turn()
-        w.open_turn("assistant")
-        w.say("The tool is")
+        _sum_reply(w, right, verdict)
+
+
+def _sum_reply(w: Writer, right: int, verdict: str) -> None:
+    """The answer first makes the verdict a comparison of two numbers in the text; the verdict first needs the sum in mind."""
+    w.open_turn("assistant")
+    order = w.pick(("The answer is", "That tool is"), "opener", lead="")
+    if order == "That tool is":
         w.say(f" {verdict}", "verdict")
         w.say(". The answer is")
-        w.say(f" {right}", "answer")
-        w.know("sum", str(right))
-        w.plan("sum", None)
-        w.say(".")
-        w.close_turn()
+    w.say(f" {right}", "answer")
+    w.know("sum", str(right))
+    w.plan("sum", None)
+    if order == "The answer is":
+        w.say(". The tool is")
+        w.say(f" {verdict}", "answer")
+    w.say(".")
+    w.close_turn()
 
 
 def clinic(w: Writer) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from nlakit.config import Settings, derive_seed, plain
@@ -26,7 +26,7 @@ from nlakit.runs import atomic_folder, atomic_write_text
 from nlakit.terrarium.tokens import PROMPTS, train_tokenizer
 from nlakit.terrarium.world import WorldDocument, write_document
 from nlakit.train.checkpoints import Checkpoints, State
-from nlakit.train.optimise import optimizer_step, require_finite
+from nlakit.train.optimise import make_optimizer, optimizer_step, require_finite
 
 GROW_SEED, HELD_OUT_SEED = 1, 2
 """Seeds of the worlds that the target is grown in and tested on; recipes use seed 0, which it never reads."""
@@ -39,10 +39,12 @@ class GrowConfig(Settings):
 
     seed: int = 0
     """Seed of weights and order."""
-    steps: int = Field(default=5500, ge=1)
+    steps: int = Field(default=9000, ge=1)
     """Optimiser steps."""
     documents_per_step: int = Field(default=32, ge=1)
-    """Documents in a batch; of about 65 tokens each."""
+    """Documents in a batch; of about 75 tokens each."""
+    more_stories: float = Field(default=0.3, ge=0, le=1)
+    """Share of documents that are stories whatever the world draws: tracking who did what is learnt last."""
     width: int = Field(default=160, ge=32, multiple_of=32)
     """Width of the residual stream; heads are 32 wide."""
     blocks: int = Field(default=6, ge=2)
@@ -88,9 +90,9 @@ def grow(config: GrowConfig, folder: Path, progress: Progress) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = _tokenizer(folder, config)
     model = make_model(config, tokenizer)
-    optimizers = _optimizers(model, config)
-    modules = {name: nn.ParameterList(o.param_groups[0]["params"]) for name, o in optimizers.items()}
-    checkpoints = Checkpoints(folder / "checkpoints", modules, optimizers)
+    # AdamW alone learns several times slower per token here (LOG.md), which would not fit the time.
+    optimizer = make_optimizer(model, weight_decay=config.weight_decay, kind="muon")
+    checkpoints = Checkpoints(folder / "checkpoints", {"model": model}, {"model": optimizer})
     state = checkpoints.resume()
     start = state.step if state else 0
     _truncate(folder / "grow.jsonl", start)
@@ -102,8 +104,7 @@ def grow(config: GrowConfig, folder: Path, progress: Progress) -> Path:
             require_finite(loss.detach(), f"grow: loss at step {step}")
             loss.backward()
             rate = config.learning_rate * schedule(config, step)
-            for name, optimizer in optimizers.items():
-                optimizer_step(optimizer, learning_rate=rate, max_grad_norm=1.0, what=f"grow: {name}, step {step}")
+            optimizer_step(optimizer, learning_rate=rate, max_grad_norm=1.0, what=f"grow: step {step}")
             world = sum(document.surprisal for document in documents) / int((labels_BT != -100).sum())
             if (step + 1) % 20 == 0:
                 _log(
@@ -113,22 +114,6 @@ def grow(config: GrowConfig, folder: Path, progress: Progress) -> Path:
             if (step + 1) % config.checkpoint_every == 0:
                 checkpoints.save(State(step + 1))
     return _save(model, tokenizer, config, folder / "target")
-
-
-def _optimizers(model: LlamaForCausalLM, config: GrowConfig) -> dict[str, torch.optim.Optimizer]:
-    """Muon for the matrices of the blocks, AdamW for embedding and norms.
-
-    AdamW alone learns several times slower per token here (LOG.md), which would not fit the time.
-    """
-    matrices = [parameter for parameter in model.model.layers.parameters() if parameter.ndim == 2]
-    chosen = {id(parameter) for parameter in matrices}
-    others = [parameter for parameter in model.parameters() if id(parameter) not in chosen]
-    return {
-        "matrices": torch.optim.Muon(
-            matrices, lr=0.0, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw"
-        ),
-        "others": torch.optim.AdamW(others, lr=0.0, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
-    }
 
 
 def schedule(config: GrowConfig, step: int) -> float:
@@ -162,7 +147,7 @@ def _batches(config: GrowConfig, start: int) -> Iterator[tuple[int, list[WorldDo
     for pool in range(start // _POOL, -(-config.steps // _POOL)):
         size = config.documents_per_step
         first = pool * _POOL * size
-        documents = [write_document(GROW_SEED, number) for number in range(first, first + _POOL * size)]
+        documents = [_document(config, number) for number in range(first, first + _POOL * size)]
         documents.sort(key=lambda document: len(document.text))
         batches = [documents[i : i + size] for i in range(0, len(documents), size)]
         random.Random(derive_seed(config.seed, "order", pool)).shuffle(batches)
@@ -170,6 +155,11 @@ def _batches(config: GrowConfig, start: int) -> Iterator[tuple[int, list[WorldDo
             step = pool * _POOL + offset
             if start <= step < config.steps:
                 yield step, batch
+
+
+def _document(config: GrowConfig, number: int) -> WorldDocument:
+    more = random.Random(derive_seed(config.seed, "stories", number)).random() < config.more_stories
+    return write_document(GROW_SEED, number, "story" if more else None)
 
 
 def _tokenizer(folder: Path, config: GrowConfig) -> PreTrainedTokenizerFast:

@@ -20,7 +20,7 @@ from nlakit.terrarium.families import FAMILIES
 from nlakit.terrarium.writer import STOP, Event, Piece, Writer
 from nlakit.truth import Truth
 
-WORLD_VERSION = 1
+WORLD_VERSION = 2
 """Raised whenever any document, or its truth, changes: stores and pairs made before then no longer match."""
 
 _WORD = re.compile(r"<\|\w+\|>|\w+|[^\w ]")

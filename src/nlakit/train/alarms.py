@@ -82,8 +82,8 @@ def vector_ignored(history: Sequence[Record], limits: Limits) -> str | None:
     if not shown:
         return None
     return (
-        f"the verbalizer hardly uses the vector: {'; '.join(shown)}. Check injection_scale (the warm start wants it near the "
-        "75th percentile of the norms), train the warm start longer, or lower the learning rate"
+        f"the verbalizer hardly uses the vector: {'; '.join(shown)}. Train the warm start longer, try another "
+        'warm_start.injection_scale or, for a small model, warm_start.optimizer "muon"; if it came later, lower the learning rate'
     )
 
 

@@ -117,28 +117,6 @@ def prompts_at(step: int, *, count: int, size: int, seed: int) -> list[int]:
     return rows
 
 
-def other_rows(documents: Sequence[str], seed: int, *labels: object) -> Tensor:
-    """Pair every row with a row of another document, as the control "words about something else".
-
-    Args:
-        documents: document id of each row.
-        seed: the run's seed.
-        labels: name the draw.
-
-    Returns:
-        Indices, shape (N,), int64: a keyed rotation of the rows, moved on where it meets the same document. With a
-        single document the row itself comes back and the control says nothing.
-    """
-    count = len(documents)
-    order = permutation(count, seed, "other rows", *labels).tolist()
-    place_of = {row: place for place, row in enumerate(order)}
-    chosen = []
-    for row in range(count):
-        candidates = (order[(place_of[row] + offset) % count] for offset in range(1, count))
-        chosen.append(next((other for other in candidates if documents[other] != documents[row]), row))
-    return torch.tensor(chosen, dtype=torch.int64)
-
-
 def validation_rows(documents: Sequence[str], rows: int, seed: int, *labels: object) -> tuple[list[int], list[int]]:
     """Divide rows into training rows and validation rows, by document.
 

@@ -41,7 +41,7 @@ from nlakit.models.pair import Pair
 from nlakit.runs import MetricsWriter, Progress, RunFolder, read_metrics
 from nlakit.train import warm_start
 from nlakit.train.alarms import new_alarms
-from nlakit.train.batches import other_rows, prompts_at, validation_rows
+from nlakit.train.batches import prompts_at, validation_rows
 from nlakit.train.checkpoints import Checkpoints, State
 from nlakit.train.optimise import make_optimizer, optimizer_step, require_finite, warmup_constant
 from nlakit.train.policy import group_advantages, policy_loss, rewards
@@ -74,7 +74,7 @@ class PromptRows:
         training, validation = validation_rows(documents, config.evaluate_rows, seed, STAGE)
         chosen = [documents[row] for row in validation]
         vectors_ND = store.vectors(table["row_id"].take(validation).to_pylist())
-        return cls(store, table, training, ValidationRows(vectors_ND, chosen, other_rows(chosen, seed, STAGE)))
+        return cls(store, table, training, ValidationRows.of(vectors_ND, chosen, seed, STAGE))
 
     def vectors(self, rows: list[int]) -> Tensor:
         """Read the vectors of rows of the table; (P, D), float32."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nlakit.data.sampling import other_document_rows
 from nlakit.explanations import Outcome
 from nlakit.models.reconstructor import Reconstructor
 from nlakit.models.sampler import Sample, sample
@@ -37,6 +38,12 @@ class ValidationRows:
     documents: list[str]
     other_N: Tensor
     """Index of the row whose words serve as the shuffled control."""
+
+    @classmethod
+    def of(cls, vectors_ND: Tensor, documents: list[str], seed: int, stage: str) -> ValidationRows:
+        """Pair the rows; where all are of one document, each is its own partner and the control says nothing."""
+        other = other_document_rows(documents, seed, stage) or list(range(len(documents)))
+        return cls(vectors_ND, documents, torch.tensor(other, dtype=torch.int64))
 
     def __len__(self) -> int:
         """Number of rows."""

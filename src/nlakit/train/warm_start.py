@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,12 +37,12 @@ from nlakit.models.reconstructor import Reconstructor
 from nlakit.models.sites import resolve_site
 from nlakit.models.target import Target
 from nlakit.models.verbalizer import Verbalizer
-from nlakit.prompts import resolve_prompts
-from nlakit.runs import MetricsWriter, Progress, RunFolder
-from nlakit.train.batches import EpochBatches, other_rows, validation_rows
-from nlakit.train.checkpoints import Checkpoints, State
-from nlakit.train.optimise import make_optimizer, optimizer_step, require_finite, warmup_cosine
+from nlakit.prompts import Prompts, resolve_prompts
+from nlakit.runs import Progress, RunFolder
+from nlakit.train.batches import validation_rows
+from nlakit.train.optimise import require_finite
 from nlakit.train.rollout import text_errors
+from nlakit.train.supervised import Half, Job, train_half
 from nlakit.train.validation import BATCH_ROWS, ValidationRows, cross_entropies
 from nlakit.vectors import VectorStats, direction_error, fve
 
@@ -53,8 +52,6 @@ VALIDATION_ROWS = 128
 """Rows of each split set aside for the validation loss."""
 STATS_ROWS = 65_536
 """Mean, variance and norms are taken from at most this many rows, evenly spread over the store."""
-FLOOR = 0.1
-"""The cosine falls to this share of the peak learning rate."""
 
 
 @dataclass(frozen=True)
@@ -112,10 +109,39 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
         split: _taught_rows(store, *taught[split], verbalizer, recipe.warm_start, recipe.seed, split)
         for split in taught
     }
-    card = Card(
+    verbalizer.self_check()
+    with folder.metrics(STAGE) as metrics:
+        job = Job(recipe.warm_start, recipe.seed, metrics, stage.path / "checkpoints", progress)
+        steps, written = train_half(verbalizer_half(verbalizer, rows["av"], job.config, job.seed), job)
+        half = reconstructor_half(reconstructor, rows["ar"], job.config, stats.variance)
+        _, rebuilt = train_half(half, job, first_step=steps)
+    figures = {
+        **written,
+        **rebuilt,
+        **{f"rows_{split}": len(found.training) for split, found in rows.items()},
+        **{f"rows_too_long_{split}": found.left_out for split, found in rows.items()},
+    }
+    card = _card(recipe, target, str(site), prompts, scale, stats, figures)
+    Pair(target, verbalizer, reconstructor, card).save(output)
+    stage.finish(settings, {"pair": fingerprint(weight_hashes(output)), **figures})
+    shutil.rmtree(job.checkpoints, ignore_errors=True)
+    return output
+
+
+def _card(
+    recipe: Recipe,
+    target: Target,
+    site: str,
+    prompts: Prompts,
+    scale: float,
+    stats: VectorStats,
+    figures: dict[str, float],
+) -> Card:
+    """The contract between both halves, the target and the data."""
+    return Card(
         name=recipe.name,
         target=TargetRecord.of(target),
-        site=str(site),
+        site=site,
         prompts=prompts,
         injection_scale=scale,
         max_new_tokens=recipe.train.max_new_tokens,
@@ -126,161 +152,57 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
             "annotate": recipe.annotate.model_dump(mode="json"),
             "seed": recipe.seed,
         },
+        training={"warm_start": {"settings": recipe.warm_start.model_dump(mode="json"), "figures": figures}},
     )
-    verbalizer.self_check()
-    with folder.metrics(STAGE) as metrics:
-        job = Job(recipe.warm_start, recipe.seed, metrics, stage.path / "checkpoints", progress)
-        steps, written = train_verbalizer(verbalizer, rows["av"], job)
-        _, rebuilt = train_reconstructor(reconstructor, rows["ar"], stats.variance, job, first_step=steps)
-    figures = {
-        **written,
-        **rebuilt,
-        **{f"rows_{split}": len(found.training) for split, found in rows.items()},
-        **{f"rows_too_long_{split}": found.left_out for split, found in rows.items()},
-    }
-    training = {"warm_start": {"settings": recipe.warm_start.model_dump(mode="json"), "figures": figures}}
-    Pair(target, verbalizer, reconstructor, card.model_copy(update={"training": training})).save(output)
-    stage.finish(settings, {"pair": fingerprint(weight_hashes(output)), **figures})
-    shutil.rmtree(job.checkpoints, ignore_errors=True)
-    return output
 
 
-@dataclass(frozen=True)
-class Job:
-    """What both loops write to and take their settings from."""
-
-    config: WarmStartConfig
-    seed: int
-    metrics: MetricsWriter
-    checkpoints: Path
-    """Folder with one folder of checkpoints for each loop."""
-    progress: Progress
-
-
-def train_verbalizer(verbalizer: Verbalizer, rows: TaughtRows, job: Job) -> tuple[int, dict[str, float]]:
-    """Teach the verbalizer to write the teacher's text from the injected vector; return steps and final figures.
+def verbalizer_half(verbalizer: Verbalizer, rows: TaughtRows, config: WarmStartConfig, seed: int) -> Half:
+    """Teach the verbalizer to write the teacher's text from the injected vector.
 
     Loss: mean cross-entropy, nats per token, over the tokens of the completion (tags, text, end of text).
     """
-    config, metrics = job.config, job.metrics
-    model = verbalizer.model.eval()  # dropout would make sampling and training disagree, here and later
-    optimizer = make_optimizer(model, weight_decay=config.weight_decay, kind=config.optimizer)
-    checkpoints = Checkpoints(job.checkpoints / "verbalizer", {"verbalizer": model}, {"verbalizer": optimizer})
-    lengths = [len(rows.ids[row]) for row in rows.training]
-    batches = EpochBatches(lengths, config.batch_size, job.seed, "warm start, verbalizer")
-    steps = batches.steps(config.verbalizer_epochs)
-    validation = ValidationRows(
-        rows.vectors(rows.validation),
-        documents := [rows.documents[row] for row in rows.validation],
-        other_rows(documents, job.seed, STAGE),
+    documents = [rows.documents[row] for row in rows.validation]
+    validation = ValidationRows.of(rows.vectors(rows.validation), documents, seed, STAGE)
+
+    def loss(examples: list[int], what: str) -> tuple[Tensor, int]:  # noqa: ARG001 - the loop names the step itself
+        batch = [rows.training[example] for example in examples]
+        log_probs_BT, mask_BT = verbalizer.log_probs(rows.vectors(batch), [rows.ids[row] for row in batch])
+        tokens = int(mask_BT.sum())
+        return -(log_probs_BT * mask_BT).sum() / tokens, tokens
+
+    return Half(
+        "verbalizer",
+        verbalizer.model,
+        config.verbalizer_learning_rate,
+        config.verbalizer_epochs,
+        [len(rows.ids[row]) for row in rows.training],
+        loss,
+        lambda: cross_entropies(verbalizer, validation, [rows.ids[row] for row in rows.validation]),
+        lambda found: f"loss {found:.3f}",
     )
-    state = checkpoints.resume() or State(0)
-    recent: list[float] = state.numbers.get("recent", [])
-    figures: dict[str, float] = state.numbers.get("figures", {})
-    if state.step < steps:  # later lines are the reconstructor's when this loop is done
-        metrics.truncate_after(state.step)
-    with job.progress.task("warm start: verbalizer", total=steps) as task:
-        task.update(state.step)
-        for step in range(state.step + 1, steps + 1):
-            started = time.perf_counter()
-            batch = [rows.training[index] for index in batches.at(step - 1)]
-            log_probs_BT, mask_BT = verbalizer.log_probs(rows.vectors(batch), [rows.ids[row] for row in batch])
-            tokens = int(mask_BT.sum())
-            loss = -(log_probs_BT * mask_BT).sum() / tokens
-            recent.append(loss.item())
-            require_finite(recent[-1], f"warm start: verbalizer loss at step {step}")
-            loss.backward()
-            factor = warmup_cosine(step - 1, steps=steps, warmup=round(config.warmup_fraction * steps), floor=FLOOR)
-            norm = optimizer_step(
-                optimizer,
-                learning_rate=config.verbalizer_learning_rate * factor,
-                max_grad_norm=config.max_grad_norm,
-                what=f"warm start: verbalizer, step {step}",
-            )
-            line: dict[str, float] = {}
-            if step % config.log_every == 0 or step == steps:
-                seconds = time.perf_counter() - started
-                line = {
-                    "verbalizer_loss": sum(recent) / len(recent),
-                    "verbalizer_grad_norm": norm,
-                    "verbalizer_learning_rate": config.verbalizer_learning_rate * factor,
-                    "seconds": seconds,
-                    "tokens_per_second": tokens / seconds,
-                }
-                recent.clear()
-            due = step % config.checkpoint_every == 0 or step == steps
-            if due:
-                figures = cross_entropies(verbalizer, validation, [rows.ids[row] for row in rows.validation])
-                require_finite(sum(figures.values()), f"warm start: verbalizer validation loss at step {step}")
-                line |= figures
-            if line:
-                metrics.write(step, line)
-                task.update(step, f"loss {line.get('verbalizer_loss', loss.item()):.3f}")
-            if due:
-                metrics.sync()
-                checkpoints.save(State(step, numbers={"recent": recent, "figures": figures}))
-    return steps, figures
 
 
-def train_reconstructor(
-    reconstructor: Reconstructor, rows: TaughtRows, variance: float, job: Job, *, first_step: int
-) -> tuple[int, dict[str, float]]:
-    """Teach the reconstructor to rebuild the vector from the teacher's text; return steps and final figures.
-
-    Loss: mean direction error 2(1 - cos). Metrics count steps on from ``first_step``, the verbalizer's last.
-    """
-    config, metrics = job.config, job.metrics
-    reconstructor.eval()
-    optimizer = make_optimizer(reconstructor, weight_decay=config.weight_decay, kind=config.optimizer)
-    modules, optimizers = {"reconstructor": reconstructor}, {"reconstructor": optimizer}
-    checkpoints = Checkpoints(job.checkpoints / "reconstructor", modules, optimizers)
+def reconstructor_half(
+    reconstructor: Reconstructor, rows: TaughtRows, config: WarmStartConfig, variance: float
+) -> Half:
+    """Teach the reconstructor to rebuild the vector from the teacher's text. Loss: mean direction error 2(1 - cos)."""
     ids = reconstructor.token_ids(rows.texts)
-    lengths = [len(ids[row]) for row in rows.training]
-    batches = EpochBatches(lengths, config.batch_size, job.seed, "warm start, reconstructor")
-    steps = batches.steps(config.reconstructor_epochs)
-    state = checkpoints.resume() or State(0)
-    recent: list[float] = state.numbers.get("recent", [])
-    figures: dict[str, float] = state.numbers.get("figures", {})
-    metrics.truncate_after(first_step + state.step)
-    with job.progress.task("warm start: reconstructor", total=steps) as task:
-        task.update(state.step)
-        for step in range(state.step + 1, steps + 1):
-            started = time.perf_counter()
-            batch = [rows.training[index] for index in batches.at(step - 1)]
-            what = f"warm start: reconstructor, step {step}"
-            loss = text_errors(reconstructor, [ids[row] for row in batch], rows.vectors(batch), what).mean()
-            recent.append(loss.item())
-            loss.backward()
-            factor = warmup_cosine(step - 1, steps=steps, warmup=round(config.warmup_fraction * steps), floor=FLOOR)
-            norm = optimizer_step(
-                optimizer,
-                learning_rate=config.reconstructor_learning_rate * factor,
-                max_grad_norm=config.max_grad_norm,
-                what=what,
-            )
-            line: dict[str, float] = {}
-            if step % config.log_every == 0 or step == steps:
-                seconds = time.perf_counter() - started
-                line = {
-                    "reconstructor_loss": sum(recent) / len(recent),
-                    "reconstructor_grad_norm": norm,
-                    "reconstructor_learning_rate": config.reconstructor_learning_rate * factor,
-                    "seconds": seconds,
-                    "rows_per_second": len(batch) / seconds,
-                }
-                recent.clear()
-            due = step % config.checkpoint_every == 0 or step == steps
-            if due:
-                figures = _reconstruction(reconstructor, rows, variance)
-                line |= figures
-            if line:
-                metrics.write(first_step + step, line)
-                shown = line.get("reconstructor_loss", loss.item())
-                task.update(step, f"error {shown:.3f}, FVE {1 - shown / variance:.3f}")
-            if due:
-                metrics.sync()
-                checkpoints.save(State(step, numbers={"recent": recent, "figures": figures}))
-    return steps, figures
+
+    def loss(examples: list[int], what: str) -> tuple[Tensor, int]:
+        batch = [rows.training[example] for example in examples]
+        texts = [ids[row] for row in batch]
+        return text_errors(reconstructor, texts, rows.vectors(batch), what).mean(), sum(map(len, texts))
+
+    return Half(
+        "reconstructor",
+        reconstructor,
+        config.reconstructor_learning_rate,
+        config.reconstructor_epochs,
+        [len(ids[row]) for row in rows.training],
+        loss,
+        lambda: _reconstruction(reconstructor, rows, variance),
+        lambda found: f"error {found:.3f}, FVE {1 - found / variance:.3f}",
+    )
 
 
 def training_statistics(store: Store, injection_scale: float | None) -> tuple[VectorStats, float]:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nlakit.config import SPLITS, SplitConfig
-from nlakit.data.sampling import positions_for, split_of
+from nlakit.data.sampling import other_document_rows, positions_for, split_of
 
 
 @given(
@@ -65,3 +65,31 @@ def test_an_empty_split_stays_empty() -> None:
 def test_splits_never_change() -> None:
     """The assignment is frozen: a held-out document stays held out for every later version."""
     assert ["av", "ar", "rl", "rl", "rl", "ar"] == [split_of(0, f"doc-{i}", SplitConfig()) for i in range(6)]
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=40), st.integers(0, 3))
+def test_every_row_meets_a_row_of_another_document(owners: list[int], seed: int) -> None:
+    """However the rows are spread over documents, none is paired with its own; one document alone cannot be paired."""
+    documents = [f"d{owner}" for owner in owners]
+    paired = other_document_rows(documents, seed)
+    if len(set(documents)) == 1:
+        assert paired is None
+    else:
+        assert paired is not None
+        assert all(documents[row] != documents[other] for row, other in enumerate(paired))
+
+
+def test_rows_of_other_documents_are_spread_and_keyed() -> None:
+    """Nearly all rows serve once, the same draw comes back, and another label gives another draw."""
+    documents = [f"d{row // 5}" for row in range(200)]
+    paired = other_document_rows(documents, 0, "a")
+
+    assert paired is not None
+    assert len(set(paired)) > 180
+    assert paired == other_document_rows(documents, 0, "a")
+    assert paired != other_document_rows(documents, 0, "b")
+
+
+def test_no_rows_cannot_be_paired() -> None:
+    """An empty list has no other rows."""
+    assert other_document_rows([], 0) is None

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nlakit.data.corpus import Document, Message
-from nlakit.data.tokens import WORD_JOINER, Tokens, control_tokens, escape, tokenise
+from nlakit.data.tokens import Tokens, tokenise
 from nlakit.errors import InputError
 from nlakit.models.target import Target
+from nlakit.prompts import WORD_JOINER, control_tokens
 from nlakit.testing import BOS, END, MARKER, SENTENCES, tiny_target
 
 TEXTS = (
@@ -186,13 +187,3 @@ def test_context_keeps_the_end() -> None:
     tokens = Tokens(Document("d", ""), "a" * 3000 + "bcd", [1], [(3000, 3001)], cut=False, escaped=False)
 
     assert "a" * 1999 + "b" == tokens.context(0)
-
-
-def test_escape_of_single_character_tokens() -> None:
-    """A control token of one character, which cannot be broken, is replaced; others get a word joiner."""
-    target = tiny_target()
-    target.tokenizer.add_special_tokens({"additional_special_tokens": ["☃"]})
-    controls = control_tokens(target.tokenizer)
-
-    assert f"a\ufffdb <{WORD_JOINER}|user|>" == escape("a☃b <|user|>", controls)
-    assert "nothing" == escape("nothing", None)

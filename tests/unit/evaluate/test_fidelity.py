@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from nlakit.errors import InputError
 from nlakit.evaluate.fidelity import (
     constant_errors,
     cross_entropies,
     explanation_errors,
-    other_document_rows,
     text_shares,
 )
 from nlakit.explanations import Explanation, Outcome
@@ -53,24 +50,6 @@ def test_a_constant_answer() -> None:
     """The same direction is perfect where it fits, 2 where it is unrelated, 4 where it is opposite."""
     vectors_ND = torch.tensor([[2.0, 0.0], [0.0, 5.0], [-1.0, 0.0]])
     assert constant_errors(torch.tensor([1.0, 0.0]), vectors_ND).tolist() == [0.0, 2.0, 4.0]
-
-
-@given(st.lists(st.integers(0, 5), min_size=1, max_size=40), st.integers(0, 3))
-def test_rows_are_exchanged_between_documents(owners: list[int], seed: int) -> None:
-    """Every row is used once, for a row of another document; only where one document has the majority is there no way."""
-    documents = [f"d{owner}" for owner in owners]
-    paired = other_document_rows(documents, seed)
-    if 2 * max(documents.count(name) for name in documents) > len(documents):
-        assert paired is None
-        return
-    assert paired is not None
-    assert sorted(paired) == list(range(len(documents)))
-    assert all(documents[row] != documents[other] for row, other in enumerate(paired))
-
-
-def test_no_rows_cannot_be_exchanged() -> None:
-    """An empty list has no exchange."""
-    assert other_document_rows([], 0) is None
 
 
 def test_text_shares_sum_to_the_distinct_texts() -> None:

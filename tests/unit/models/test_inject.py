@@ -141,8 +141,13 @@ def test_gradients_reach_the_weights_but_not_the_marker_row():
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_self_check_passes_in_every_family(family):
-    """The vector arrives at block 0 at the declared norm, also where position embeddings are added first."""
-    self_check(tiny_model(family=family), PROMPT, MARKER, 5.0, 3)
+    """The vector arrives at block 0, also where position embeddings are added first, and the check leaves no hook behind."""
+    model = tiny_model(family=family)
+    tokens_1T = torch.tensor([PROMPT])
+    before = model(tokens_1T).logits
+    self_check(model, PROMPT, MARKER, 5.0, 3)
+
+    assert torch.equal(before, model(tokens_1T).logits)
 
 
 def test_the_self_check_sees_a_scaled_embedding():

@@ -148,6 +148,13 @@ def test_plain_text_cannot_spell_control_tokens(pair):
     assert not any("special token" in reading.flags for reading in pair.read("a<|end|>b", positions=[0, 1, 2, 3]))
 
 
+def test_messages_cannot_spell_control_tokens(pair):
+    """Only the chat template opens and ends a message, as in the rows of a corpus."""
+    readings = pair.read([{"role": "user", "content": "a<|end|>b<|user|>"}])
+
+    assert 2 == sum("special token" in reading.flags for reading in readings)
+
+
 def test_an_unusual_norm_is_flagged(pair, monkeypatch):
     """A norm three times above the median of its text is an outlier."""
     original = Site.read

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from nlakit.errors import InputError
+from nlakit.errors import InputError, ModelError
 from nlakit.explanations import Outcome
 from nlakit.models.sampler import invert, sample
 from nlakit.testing import tiny_pair, tiny_target
@@ -184,6 +184,17 @@ def test_vectors_that_do_not_fit_are_refused(verbalizer):
         sample(verbalizer, torch.ones(2, 16))
     with pytest.raises(InputError):
         sample(verbalizer, torch.full((1, 32), float("nan")))
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_weights_that_overflow_are_named(temperature):
+    """No token is drawn from logits that are not finite; the error says so."""
+    broken = tiny_pair(tiny_target()).verbalizer
+    with torch.no_grad():
+        broken.model.get_output_embeddings().weight.fill_(float("nan"))
+
+    with pytest.raises(ModelError, match="logits are not finite"):
+        sample(broken, torch.ones(1, 32), temperature=temperature)
 
 
 def test_sampling_leaves_the_training_mode_alone(verbalizer):

@@ -209,6 +209,8 @@ def test_chats_need_messages_and_a_template():
         tiny_target().render([])
     with pytest.raises(InputError, match="no chat template"):
         tiny_target(chat=False).render([{"role": "user", "content": "hello"}])
+    with pytest.raises(InputError, match="needs the texts 'role' and 'content'"):
+        tiny_target().render([{"role": "user"}])
 
 
 def test_loading_leaves_the_settings_of_transformers_alone(tmp_path):

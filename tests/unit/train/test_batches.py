@@ -1,10 +1,9 @@
 from collections import Counter
 
 import pytest
-import torch
 
 from nlakit.errors import InputError
-from nlakit.train.batches import EpochBatches, chunks, length_batches, other_rows, prompts_at, validation_rows
+from nlakit.train.batches import EpochBatches, chunks, length_batches, prompts_at, validation_rows
 
 LENGTHS = [(7 * row) % 23 + 1 for row in range(101)]
 
@@ -86,19 +85,6 @@ def test_prompts_of_an_empty_split_are_refused() -> None:
     """Nothing to train on is an error that says where rows come from."""
     with pytest.raises(InputError, match=r"extract\.split\.rl"):
         prompts_at(0, count=0, size=3, seed=1)
-
-
-def test_other_rows_come_from_other_documents() -> None:
-    """The control pairs every row with a row of another document, each at most a few times."""
-    documents = [f"d{row // 5}" for row in range(40)]
-    other = other_rows(documents, 0).tolist()
-    assert all(documents[row] != documents[partner] for row, partner in enumerate(other))
-    assert len(set(other)) > 25
-
-
-def test_other_rows_of_one_document_fall_back_to_the_row_itself() -> None:
-    """With a single document there is no other row; the identity is returned and shows as no contrast."""
-    assert torch.equal(other_rows(["d", "d", "d"], 0), torch.arange(3))
 
 
 def test_validation_shares_no_document_with_training() -> None:

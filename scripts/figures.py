@@ -1,0 +1,82 @@
+"""What the README says was measured: tables from the card of the shipped pair and the measures beside the shipped target."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from nlakit.card import Card, Measure
+from nlakit.evaluate.measures import REGISTRY, Unit, format_value
+from nlakit.terrarium import BEHAVIOUR_FILE, pair_folder, target_folder
+from nlakit.terrarium.families import FAMILIES
+
+PAIR_ROWS = {
+    "fve": "FVE of the round trip, temperature 1",
+    "fve_greedy": "FVE of the round trip, greedy",
+    "fve_warm_start": "FVE before reinforcement learning",
+    "fve_gain": "gained by reinforcement learning, row by row",
+    "fve_teacher_text": "FVE of the reconstructor on the teacher's text",
+    "fve_shuffled": "control: FVE with another document's explanation",
+    "fve_zero_vector": "control: FVE when a zero vector is put into words",
+    "fve_empty_text": "control: FVE of empty text",
+    "cross_entropy_true": "nats a token of the teacher's text, true vector",
+    "cross_entropy_shuffled": "nats a token of the teacher's text, another document's vector",
+    "claims_true": "claims that are true",
+    "claims_true_theme": "- themes",
+    "claims_true_entity": "- entities",
+    "claims_true_detail": "- details",
+    "claims_held": "claims whose fact a probe finds in the vector",
+    "facts_mentioned": "facts that the probes find and the words mention",
+}
+"""Measures of the pair in the order of the table, with what the reader is told they are."""
+
+
+def pair_table() -> str:
+    """Return the table of the shipped pair."""
+    card = Card.load(pair_folder())
+    rows = [
+        f"| {label} | {_cell(card.results[name], REGISTRY[name].unit)} |"
+        for name, label in PAIR_ROWS.items()
+        if name in card.results
+    ]
+    return "\n".join([f"| `nlakit evaluate terrarium --rows {card.results['fve'].n}` | |", "|---|---|", *rows])
+
+
+def target_table() -> str:
+    """Return the table of the shipped target: what it can do in each family."""
+    text = (target_folder() / BEHAVIOUR_FILE).read_text(encoding="utf-8")
+    found = {name: Measure.model_validate(measure) for name, measure in json.loads(text).items()}
+    rows = [
+        f"| {family} | {_cell(found[f'{family}_answers'], 'fraction')} | {_cell(found[f'{family}_documents'], 'fraction')} |"
+        for family in FAMILIES
+    ]
+    return "\n".join(
+        [
+            _loss_sentence(found),
+            "",
+            "| family | answers right | documents with all answers right |",
+            "|---|---|---|",
+            *rows,
+        ]
+    )
+
+
+def _loss_sentence(found: Mapping[str, Measure]) -> str:
+    ratio, verdicts = found["loss_over_entropy"], found["sum_verdicts"]
+    return (
+        f"Its held-out loss is {_number(found['loss'].value)} nats a token and the world's own entropy "
+        f"{_number(found['world_entropy'].value)}: {_number(ratio.value)} times as much ({_number(ratio.low)} to "
+        f"{_number(ratio.high)}). Asked whether the tool lied before it gives the sum, it is right in "
+        f"{_cell(verdicts, 'fraction')}."
+    )
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _cell(measure: Measure, unit: Unit) -> str:
+    if measure.value is None or measure.low is None or measure.high is None:
+        return "-"
+    value, low, high = (format_value(number, unit, fine=False) for number in (measure.value, measure.low, measure.high))
+    return f"{value} ({low} to {high})"
