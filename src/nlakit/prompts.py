@@ -120,6 +120,7 @@ def encode_once(tokenizer: Any, text: str, *, literal: bool = False) -> Any:
         return_offsets_mapping=True,
         return_attention_mask=False,
         split_special_tokens=literal,
+        verbose=False,  # a text that is too long is refused in our words
     )
 
 
@@ -130,7 +131,7 @@ def encode_many(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
         rows = [row for row, text in enumerate(texts) if _begins(tokenizer, text) == begins]
         if rows:
             chosen = [texts[row] for row in rows]
-            batch = tokenizer(chosen, add_special_tokens=not begins, return_attention_mask=False, padding=False)
+            batch = tokenizer(chosen, add_special_tokens=not begins, return_attention_mask=False, verbose=False)
             for row, ids in zip(rows, batch["input_ids"], strict=True):
                 found[row] = list(ids)
     return found

@@ -10,12 +10,13 @@ import glob
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from nlakit.config import plain
-from nlakit.errors import StorageFullError
+from nlakit.errors import InputError, StorageFullError
 
 
 def is_disk_full(error: BaseException) -> bool:
@@ -48,6 +49,20 @@ def require_free_space(path: Path, needed_bytes: int) -> None:
             f"{path} needs about {needed_bytes / 1e6:,.0f} MB and its disk has {free / 1e6:,.0f} MB free. "
             "Free some space or choose another --out."
         )
+
+
+def require_writable(path: Path) -> None:
+    """Raise InputError unless a file can be made at ``path``; asked before the work whose result goes there."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, expected the name of a file to write")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        if is_disk_full(error):
+            raise
+        raise InputError(f"{path} cannot be written ({error.strerror}); choose another place") from error
 
 
 def atomic_write_bytes(path: Path, data: bytes) -> None:

@@ -147,7 +147,7 @@ def failing(error: BaseException) -> Callable[[str], object]:
         (RunError("the folder is in use"), 2, "error: the folder is in use\n"),
         (StorageFullError("the disk is full"), 2, "error: the disk is full\n"),
         (OSError(errno.ENOSPC, "No space left on device"), 2, "the disk is full"),
-        (PermissionError(errno.EACCES, "Permission denied", "/a/b"), 2, "error: /a/b may not be read or written"),
+        (PermissionError(errno.EACCES, "Permission denied", "/a/b"), 2, "error: /a/b cannot be read or written"),
         (KeyboardInterrupt(), 130, "run it again to go on"),
     ],
     ids=["user error", "full disk", "full disk in a library", "forbidden file", "interrupt"],

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from safetensors import SafetensorError
 
-from nlakit.errors import StorageFullError
-from nlakit.storage import atomic_folder, atomic_write_text, require_free_space
+from nlakit.errors import InputError, StorageFullError
+from nlakit.storage import atomic_folder, atomic_write_text, require_free_space, require_writable
 
 DEAD = 2**31 - 1
 """A process number that no process has."""
@@ -121,6 +121,20 @@ def test_too_little_free_space_is_said_before_writing(tmp_path: Path) -> None:
     require_free_space(tmp_path / "not" / "there", 1)
     with pytest.raises(StorageFullError, match=r"needs about 1,000,000,000,000 MB"):
         require_free_space(tmp_path / "not" / "there", 10**18)
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path) -> None:
+    """A folder, and a path below a file, are no files to write; a new file in a new folder is, and is not made yet."""
+    (tmp_path / "file").write_text("kept")
+    for path in (tmp_path, tmp_path / "file" / "below.json"):
+        with pytest.raises(InputError, match=str(path)):
+            require_writable(path)
+
+    require_writable(tmp_path / "new" / "file.json")
+    require_writable(tmp_path / "file")
+
+    assert not list((tmp_path / "new").iterdir())
+    assert (tmp_path / "file").read_text() == "kept"
 
 
 def test_a_killed_writer_leaves_the_old_file(tmp_path: Path) -> None:

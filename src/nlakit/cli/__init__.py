@@ -64,8 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UserError as error:
         _complain(str(error))
         sys.exit(2)
-    except PermissionError as error:
-        _complain(f"{error.filename or 'a file'} may not be read or written by this user ({error.strerror})")
+    except (PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError) as error:
+        _complain(f"{error.filename or 'a file'} cannot be read or written: {error.strerror}")
         sys.exit(2)
     except SystemExit as stop:
         if stop.code == INTERRUPTED:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nlakit.errors import InputError
+from nlakit.storage import require_writable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,13 +38,25 @@ SetOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of everything that is drawn.")]
-SamplesOption = Annotated[int, typer.Option("--samples", min=1, help="Explanations for each vector.")]
+SamplesOption = Annotated[int, typer.Option("--samples", min=1, max=1000, help="Explanations for each vector.")]
 TemperatureOption = Annotated[
     float, typer.Option("--temperature", min=0.0, help="Sampling temperature; 0 takes the likeliest token every time.")
 ]
-LinesOption = Annotated[
-    Path | None, typer.Option("--out", metavar="FILE.jsonl", help="Write JSON lines to this file as well.")
-]
+
+
+def _writable(path: Path | None) -> Path | None:
+    """Refuse a file that cannot be written before anything is computed for it."""
+    if path is not None:
+        require_writable(path)
+    return path
+
+
+def file_option(name: str, metavar: str, text: str) -> Any:
+    """Declare an option that names a file to write."""
+    return typer.Option(name, metavar=metavar, help=text, callback=_writable)
+
+
+LinesOption = Annotated[Path | None, file_option("--out", "FILE.jsonl", "Write JSON lines to this file as well.")]
 TensorOption = Annotated[
     str | None, typer.Option("--tensor", help="Which tensor of the file; needed when it holds several.")
 ]

@@ -18,6 +18,7 @@ from nlakit.cli.options import (
     TemperatureOption,
     TensorOption,
     VectorsArgument,
+    file_option,
     load_vectors,
     parse_positions,
     read_messages,
@@ -56,9 +57,7 @@ def read(
     seed: SeedOption = 0,
     as_json: JsonOption = False,
     out: LinesOption = None,
-    picture: Annotated[
-        Path | None, typer.Option("--picture", metavar="FILE.svg", help="Also draw the table into a file.")
-    ] = None,
+    picture: Annotated[Path | None, file_option("--picture", "FILE.svg", "Also draw the table into a file.")] = None,
 ) -> None:
     """Read a model's activations token by token.
 
@@ -131,7 +130,7 @@ def reconstruct(
     as_json: JsonOption = False,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE.safetensors", help='Write the vectors here, as tensor "vectors".'),
+        file_option("--out", "FILE.safetensors", 'Write the vectors here, as tensor "vectors".'),
     ] = None,
 ) -> None:
     """Turn explanations back into vectors.

@@ -8,7 +8,16 @@ from typing import Annotated
 
 import typer
 
-from nlakit.cli.options import DEFAULT_PAIR, JsonOption, PairArgument, QuietOption, RecipeArgument, RunOption, SetOption
+from nlakit.cli.options import (
+    DEFAULT_PAIR,
+    JsonOption,
+    PairArgument,
+    QuietOption,
+    RecipeArgument,
+    RunOption,
+    SetOption,
+    file_option,
+)
 from nlakit.cli.output import print_json, print_measures
 from nlakit.errors import ConfigError
 
@@ -85,9 +94,7 @@ def evaluate(
         int, typer.Option("--seed", help="Seed of the choice of rows, of sampling and of the bootstrap.")
     ] = 0,
     as_json: JsonOption = False,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE.json", help="Write the measures to this file as well.")
-    ] = None,
+    out: Annotated[Path | None, file_option("--out", "FILE.json", "Write the measures to this file as well.")] = None,
     quiet: QuietOption = False,
 ) -> None:
     """Measure a pair on held-out rows.

@@ -257,7 +257,7 @@ class Target:
         if len(ids) > limit and max_tokens is None:
             raise InputError(
                 f"the text has {len(ids)} tokens and the window of {self.name!r} holds {limit}; "
-                "cut the text, or pass max_tokens to keep its beginning."
+                "cut the text (in Python, max_tokens keeps its beginning)."
             )
         if not ids:
             raise InputError(f"the tokenizer of {self.name!r} makes no token of the text {text[:40]!r}.")
