@@ -42,7 +42,7 @@ demo: setup
 	@echo "The curves, the measures and a page of readings: $(RUN)/report/report.html"
 
 bench: setup
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --write docs/benchmarks.md
 
 # Rewrites the pages under docs/ that are made from the code; a test fails when they are stale.
 docs: setup

@@ -177,19 +177,20 @@ def readme_page() -> str:
     from scripts.figures import pair_table, target_table
 
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    text = _between(text, "pair", pair_table())
-    text = _between(text, "target", target_table())
-    return _between(text, "tree", f"```\n{tree(project_files())}\n```")
+    contents = {"pair": pair_table(), "target": target_table(), "tree": f"```\n{tree(project_files())}\n```"}
+    for name, content in contents.items():
+        text = text.replace(between(text, name), f"\n{content}\n")
+    return text
 
 
-def _between(text: str, name: str, content: str) -> str:
-    """Put content between the marks of this name."""
+def between(text: str, name: str) -> str:
+    """Return what stands between the marks of this name; SystemExit when they are missing."""
     begin, end = f"<!-- {name}: written by scripts/docs.py -->", f"<!-- end of {name} -->"
-    before, found, rest = text.partition(begin)
-    _, closed, after = rest.partition(end)
+    _, found, rest = text.partition(begin)
+    content, closed, _ = rest.partition(end)
     if not (found and closed):
         raise SystemExit(f"README.md lacks the lines {begin!r} and {end!r}")
-    return f"{before}{begin}\n{content}\n{end}{after}"
+    return content
 
 
 def project_files() -> list[str]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 
 import pytest
-from scripts.docs import ROOT, TREE_BEGIN, TREE_END, project_files, tree
+from scripts.docs import ROOT, between, project_files, tree
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def named_in_readme() -> dict[str, str]:
     """Return path -> clause for every line of the README's tree."""
-    drawn = README.split(TREE_BEGIN)[1].split(TREE_END)[0].strip().strip("`").strip("\n")
+    drawn = between(README, "tree").strip().strip("`").strip("\n")
     found: dict[str, str] = {}
     folders: list[str] = []
     for line in drawn.splitlines():

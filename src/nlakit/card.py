@@ -8,9 +8,6 @@ Axes: D width of a vector.
 
 from __future__ import annotations
 
-import importlib.metadata
-import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -23,13 +20,13 @@ from safetensors.torch import save as save_tensors
 
 from nlakit.errors import CardError
 from nlakit.prompts import Prompts, encode_once, locate_marker, tokenizer_fingerprint
+from nlakit.runs import now, versions
 from nlakit.storage import atomic_write_bytes, atomic_write_text
 from nlakit.vectors import VectorStats
 
 SCHEMA_VERSION = 1
 CARD_FILE = "card.yaml"
 STATS_FILE = "stats.safetensors"
-PACKAGES = ("nlakit", "torch", "transformers", "tokenizers", "safetensors")
 
 
 class HasShape(Protocol):
@@ -91,17 +88,6 @@ class TargetRecord(_Part):
         )
 
 
-def library_versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that decide numbers."""
-    found = {"python": ".".join(map(str, sys.version_info[:3]))}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "unknown"
-    return found
-
-
 class Card(BaseModel):
     """What a pair promises. Frozen: a changed card is a new one (``card.model_copy(update=...)``)."""
 
@@ -129,10 +115,15 @@ class Card(BaseModel):
     """Corpus and extraction settings with their seed, so that held-out rows can be built again."""
     results: dict[str, Measure] = {}
     """What was measured, by name of the measure."""
-    versions: dict[str, str] = Field(default_factory=library_versions)
+    versions: dict[str, str] = Field(default_factory=versions)
     """Library versions of the training run."""
-    created_at: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    created_at: str = Field(default_factory=now)
     """When the card was written, UTC."""
+
+    @property
+    def min_position(self) -> int:
+        """Earliest token position that the pair was trained on; 0 when the card does not say."""
+        return int(self.data.get("extract", {}).get("min_position", 0))
 
     def save(self, folder: Path) -> Path:
         """Write ``card.yaml`` and ``stats.safetensors`` into a folder; returns the card's path."""

@@ -245,8 +245,8 @@ class EvaluateConfig(Settings):
     """Seed of the choice of rows, of sampling and of the bootstrap."""
     bootstrap: Positive = 1000
     """Resamples of documents for the 95 % intervals."""
-    max_new_tokens: Positive = 96
-    """Longest sampled explanation, closing tag included."""
+    max_new_tokens: Positive | None = None
+    """Longest sampled explanation, closing tag included; none for what the pair was trained with."""
     batch_size: Positive = 128
     """Rows in one decoding batch."""
 

@@ -17,13 +17,13 @@ class Outcome(StrEnum):
     """How the writing of one explanation ended."""
 
     OK = "ok"
-    """Text between both tags."""
+    """Text before the closing tag, from the opening tag on if there is one."""
     NO_CLOSING_TAG = "no_closing_tag"
     """The writer stopped of its own accord without closing the explanation."""
     CUT_OFF = "cut_off"
     """The length limit came before the closing tag."""
     EMPTY = "empty"
-    """Both tags with nothing but white space between them."""
+    """A closing tag with nothing but white space before it."""
     REFUSED = "refused"
     """A teacher declined to answer."""
 

@@ -37,22 +37,16 @@ def run_stages(
     :class:`~nlakit.errors.RunError` naming the settings; one whose predecessor is missing likewise.
     """
     outputs: dict[str, Path] = {}
-    with folder.lock():
-        folder.write_config(recipe)
+    with folder.lock(), folder.recording(recipe):
         for name in stages:
-            before = _done_markers(folder)
+            before = folder.done_markers()
             started = time.monotonic()
             progress.say(f"{name} ...")
             outputs[name] = load_stage(name)(recipe, folder, progress)
-            skipped = before == _done_markers(folder)
+            skipped = before == folder.done_markers()
             state = "was done" if skipped else f"done in {_duration(time.monotonic() - started)}"
             progress.say(f"{name}: {state}, {outputs[name]}")
     return outputs
-
-
-def _done_markers(folder: RunFolder) -> dict[Path, bytes]:
-    """Return the finish marks of all stages; a stage that skips itself changes none."""
-    return {path: path.read_bytes() for path in folder.path.glob("*/done.json")}
 
 
 def load_stage(name: str) -> StageFunction:

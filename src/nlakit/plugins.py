@@ -26,6 +26,9 @@ TRUTH = "nlakit.truth"
 MODELS = "nlakit.models"
 PAIRS = "nlakit.pairs"
 
+DEFAULT_PAIR = "terrarium"
+"""Name of the pair that ships."""
+
 _NOUNS = {CORPORA: "corpus", TEACHERS: "teacher", TRUTH: "truth", MODELS: "model", PAIRS: "pair"}
 
 

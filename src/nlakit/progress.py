@@ -26,6 +26,7 @@ class Task:
         self._bars = bars
         self._silent = silent
         self._started = self._last_line = time.monotonic()
+        self._resumed_at: int | None = None
         self._id: TaskID | None = bars.add_task(label, total=total, text="") if bars else None
 
     def advance(self, steps: int = 1, text: str = "") -> None:
@@ -34,15 +35,24 @@ class Task:
 
     def update(self, completed: int, text: str = "") -> None:
         """Set the number of steps done, for example to where a resumed stage starts."""
+        if self._resumed_at is None:
+            self._resumed_at = completed
         self.completed = completed
         self._text = text or self._text
         if self._bars and self._id is not None:
             self._bars.update(self._id, completed=completed, text=self._text)
         elif not self._silent and (time.monotonic() - self._last_line >= LINE_EVERY_S or completed >= self.total):
             self._last_line = time.monotonic()
-            elapsed = self._last_line - self._started
             said = f", {self._text}" if self._text else ""
-            sys.stderr.write(f"{self.label}: {completed}/{self.total}{said} ({elapsed:.0f} s)\n")
+            sys.stderr.write(f"{self.label}: {completed}/{self.total}{said} ({self._times()})\n")
+
+    def _times(self) -> str:
+        """Say how long the task has run and, from the steps of this attempt, how long it still needs."""
+        elapsed, done = self._last_line - self._started, self.completed - (self._resumed_at or 0)
+        if done <= 0 or self.completed >= self.total:
+            return f"{elapsed:.0f} s"
+        left = elapsed / done * (self.total - self.completed)
+        return f"{elapsed:.0f} s, {left / 60:.0f} min left" if left >= 90 else f"{elapsed:.0f} s, {left:.0f} s left"
 
 
 class Progress:

@@ -40,7 +40,7 @@ from nlakit.storage import (
 
 __all__ = [
     "MetricsWriter", "Progress", "RunFolder", "StageFolder", "StageState", "Task", "atomic_folder", "atomic_write_bytes",
-    "atomic_write_text", "differences", "read_metrics", "require_free_space", "storage_errors", "write_json",
+    "atomic_write_text", "differences", "now", "read_metrics", "require_free_space", "storage_errors", "write_json",
 ]  # fmt: skip
 
 StageState = Literal["done", "partial", "absent"]
@@ -94,7 +94,7 @@ class MetricsWriter:
     def _drop(self, unwanted: Callable[[dict[str, Any]], bool]) -> None:
         if not self.path.exists():
             return
-        text = self.path.read_text(encoding="utf-8")
+        text = self.path.read_text(encoding="utf-8", errors="replace")  # a crash may cut a character in two
         kept = "".join(
             line + "\n" for line in text.split("\n") if (parsed := _parsed(line)) is not None and not unwanted(parsed)
         )
@@ -106,7 +106,7 @@ def read_metrics(path: Path, stage: str | None = None) -> list[dict[str, Any]]:
     """Return the lines of a ``metrics.jsonl``, of one stage or of all; a missing file has none."""
     if not path.exists():
         return []
-    lines = [_parsed(line) for line in path.read_text(encoding="utf-8").split("\n")]
+    lines = [_parsed(line) for line in path.read_text(encoding="utf-8", errors="replace").split("\n")]
     return [line for line in lines if line is not None and stage in (None, line.get("stage"))]
 
 
@@ -137,7 +137,7 @@ class StageFolder:
             self.path / "done.json",
             {
                 "settings": settings,
-                "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+                "finished_at": now(),
                 "outputs": outputs or {},
             },
         )
@@ -145,13 +145,22 @@ class StageFolder:
     @property
     def outputs(self) -> dict[str, Any]:
         """What the finished stage recorded as its outputs; RunError when it is not finished."""
+        outputs: dict[str, Any] = self._done()["outputs"]
+        return outputs
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings that the finished stage was made with; RunError when it is not finished."""
+        settings: dict[str, Any] = self._done()["settings"]
+        return settings
+
+    def _done(self) -> dict[str, Any]:
         done = _read_json(self.path / "done.json")
         if done is None:
             raise RunError(
                 f"{self.run.path} has no finished stage {self.name!r}; run that stage first (nlakit run does all)"
             )
-        outputs: dict[str, Any] = done["outputs"]
-        return outputs
+        return done
 
 
 class RunFolder:
@@ -184,37 +193,16 @@ class RunFolder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder for this object; RunError naming the process that has it when another one does.
-
-        May be nested. The operating system drops the lock with the process, so that kill -9 never
-        leaves one behind.
-        """
+        """Hold the folder by :func:`folder_lock` for this object; may be nested."""
         self._lock_depth += 1
         try:
             if self._lock_depth > 1:
                 yield
             else:
-                with self._flock():
+                with folder_lock(self.path):
                     yield
         finally:
             self._lock_depth -= 1
-
-    @contextmanager
-    def _flock(self) -> Iterator[None]:
-        with (self.path / ".lock").open("a+", encoding="utf-8") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                file.seek(0)
-                holder = file.read().strip() or "unknown"
-                raise RunError(
-                    f"{self.path} is in use by process {holder}; wait for it, stop it, or choose another --out"
-                ) from error
-            with storage_errors(self.path):
-                file.truncate(0)
-                file.write(str(os.getpid()))
-                file.flush()
-            yield
 
     def write_config(self, recipe: Recipe) -> None:
         """Record the resolved recipe and where it runs; call before the first step.
@@ -229,11 +217,28 @@ class RunFolder:
             "versions": versions(),
             "commit": commit(),
             "hardware": hardware(),
-            "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "written_at": now(),
         }
         before = _read_json(self.path / "config.json")
         if before is None or before["recipe"] != record["recipe"]:
             write_json(self.path / "config.json", record)
+
+    @contextmanager
+    def recording(self, recipe: Recipe) -> Iterator[None]:
+        """Record the recipe for the stages inside; refused before any of them finished, it leaves the record as it was."""
+        path = self.path / "config.json"
+        before, done = path.read_bytes() if path.exists() else None, self.done_markers()
+        self.write_config(recipe)
+        try:
+            yield
+        except RunError:
+            if before is not None and done == self.done_markers():
+                atomic_write_bytes(path, before)
+            raise
+
+    def done_markers(self) -> dict[Path, bytes]:
+        """Return the finish marks of all stages; a stage that skips itself changes none."""
+        return {path: path.read_bytes() for path in self.path.glob("*/done.json")}
 
     def recipe(self) -> Recipe:
         """Return the recipe this folder was last run with; RunError when it has none."""
@@ -264,14 +269,39 @@ class RunFolder:
         recorded = done["settings"] if done is not None else began
         if recorded is None:
             return "absent"
-        differing = differences(recorded, plain(settings))
-        if differing:
-            raise RunError(
-                f"{folder} was made with other settings:\n"
-                + "\n".join(f"  {line}" for line in differing)
-                + f"\nChoose another --out, or delete {folder} and the stages that follow it."
-            )
+        remedy = f"Choose another --out, or delete {folder} and the stages that follow it."
+        require_same(recorded, settings, folder, remedy)
         return "done" if done is not None else "partial"
+
+
+@contextmanager
+def folder_lock(path: Path) -> Iterator[None]:
+    """Hold a folder for this process; RunError naming the process that has it when another one does.
+
+    The operating system drops the lock with the process, so that kill -9 never leaves one behind.
+    """
+    with (path / ".lock").open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            raise RunError(
+                f"{path} is in use by process {holder}; wait for it, stop it, or choose another --out"
+            ) from error
+        with storage_errors(path):
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+        yield
+
+
+def require_same(recorded: object, settings: object, folder: Path, remedy: str) -> None:
+    """Raise RunError naming each setting in which what is in a folder differs from what is wanted now."""
+    differing = differences(recorded, plain(settings))
+    if differing:
+        listed = "\n".join(f"  {line}" for line in differing)
+        raise RunError(f"{folder} was made with other settings:\n{listed}\n{remedy}")
 
 
 def differences(before: object, now: object, prefix: str = "") -> list[str]:
@@ -286,6 +316,11 @@ def differences(before: object, now: object, prefix: str = "") -> list[str]:
             )
         ]
     return [] if before == now else [f"{prefix}: was {_shown(before)}, now {_shown(now)}"]
+
+
+def now() -> str:
+    """Return the time, UTC, to the second, as records hold it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def versions() -> dict[str, str]:

@@ -230,7 +230,7 @@ def tiny_recipe(folder: Path, *, documents: int = 60, **changes: Any) -> Recipe:
             "evaluate_rows": 8,
             "sample_every": 1,
         },
-        "evaluate": {"rows": 12, "bootstrap": 20, "max_new_tokens": 16, "batch_size": 8},
+        "evaluate": {"rows": 12, "bootstrap": 20, "batch_size": 8},
     }
     content: dict[str, Any] = {"name": "tiny", "description": "A pipeline of seconds, for tests.", **tables}
     for key, value in changes.items():

@@ -66,11 +66,6 @@ def unit(vectors_ND: Tensor) -> Tensor:
     return vectors_ND / norms_N.unsqueeze(-1)
 
 
-def set_norm(vectors_ND: Tensor, norm: float) -> Tensor:
-    """Return the rows at the given norm, whatever their norm was; refuses a row without direction."""
-    return unit(vectors_ND) * norm
-
-
 def direction_error(a_ND: Tensor, b_ND: Tensor) -> Tensor:
     """Return 2(1 - cos) of each pair of rows, in [0, 4]; differentiable in both arguments.
 
@@ -114,15 +109,6 @@ def fve(errors_N: Tensor, variance: float) -> float:
     if errors_N.numel() == 0:
         raise InputError("there are no errors to average")
     return 1.0 - float(errors_N.to(torch.float64).mean()) / variance
-
-
-def baseline_error(vectors_ND: Tensor, mean_D: Tensor) -> Tensor:
-    """Return each row's error when the answer is always the mean direction.
-
-    The mean is compared as a direction, like any reconstruction; its error is therefore a little
-    above the variance, and the FVE of this baseline a little below 0.
-    """
-    return direction_error(vectors_ND, mean_D.expand_as(vectors_ND))
 
 
 def bootstrap_interval(

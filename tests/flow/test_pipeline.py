@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nlakit.cli import main
-from nlakit.config import Recipe, plain
+from nlakit.config import Recipe, Scalar, override_settings, plain
 from nlakit.errors import RunError
 from nlakit.pipeline import STAGES, run_recipe, run_stages
 from nlakit.progress import Progress
@@ -72,14 +73,35 @@ def test_a_finished_run_is_not_done_again(run: Path, recipe: Recipe) -> None:
 
 
 def test_changed_settings_stop_at_the_stage_they_belong_to(run: Path, recipe: Recipe) -> None:
-    """Another number of steps is refused where it matters, and named; the earlier stages are still good."""
+    """Another number of steps is refused where it matters, and named; the run still knows its own recipe."""
     changed = recipe.model_copy(update={"train": recipe.train.model_copy(update={"steps": 9})})
     folder = RunFolder.existing(run)
 
-    run_stages(changed, folder, SILENT, ["extract", "annotate", "warm-start"])
     with pytest.raises(RunError, match=r"train\.steps: was 3, now 9"):
-        run_stages(changed, folder, SILENT, ["train"])
-    folder.write_config(recipe)
+        run_stages(changed, folder, SILENT)
+    assert folder.recipe() == recipe
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("seed", 1, "seed: was 0, now 1"),
+        ("target.site", "resid.0", "site: was"),
+        ("annotate.options.words", 3, r"annotate\.options\.words: was 2, now 3"),
+    ],
+)
+def test_a_card_cannot_claim_rows_that_were_made_otherwise(
+    run: Path, recipe: Recipe, tmp_path: Path, key: str, value: Scalar, message: str
+) -> None:
+    """The warm start refuses a seed, site or teacher that its store and explanations do not have."""
+    copied = tmp_path / "run"
+    for stage in ("extract", "annotate"):
+        shutil.copytree(run / stage, copied / stage)
+    shutil.copy(run / "config.json", copied)
+    changed = override_settings(recipe, [f"{key}={value}"], "the test")
+
+    with pytest.raises(RunError, match=message):
+        run_stages(changed, RunFolder.existing(copied), SILENT, ["warm-start"])
 
 
 @pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in ("extract", "report")])

@@ -13,12 +13,10 @@ from hypothesis import strategies as st
 from nlakit.errors import InputError
 from nlakit.vectors import (
     VectorStats,
-    baseline_error,
     bootstrap_interval,
     check_vectors,
     direction_error,
     fve,
-    set_norm,
     unit,
 )
 
@@ -68,13 +66,6 @@ def test_a_row_without_direction_is_named(bad: float) -> None:
 
     with pytest.raises(InputError, match="row 2 has norm"):
         unit(vectors_ND)
-
-
-def test_set_norm_sets_the_norm_and_keeps_the_direction() -> None:
-    """The norm is set, not multiplied."""
-    out_ND = set_norm(torch.tensor([[3.0, 4.0], [0.0, 0.5]]), 10.0)
-
-    torch.testing.assert_close(out_ND, torch.tensor([[6.0, 8.0], [0.0, 10.0]]))
 
 
 def test_shapes_that_do_not_match_are_refused() -> None:
@@ -127,7 +118,7 @@ def test_the_mean_direction_scores_a_little_below_zero() -> None:
     """Answering the mean is compared as a direction, so its FVE is at most 0."""
     vectors_ND = normal(200, 8) + 1.0
     stats = VectorStats.fit(vectors_ND)
-    value = fve(baseline_error(vectors_ND, stats.mean_D), stats.variance)
+    value = fve(direction_error(vectors_ND, stats.mean_D.expand_as(vectors_ND)), stats.variance)
 
     assert -0.5 < value <= 0.0
 

@@ -16,8 +16,6 @@ from nlakit.storage import require_writable
 if TYPE_CHECKING:
     from torch import Tensor
 
-DEFAULT_PAIR = "terrarium"
-
 PairOption = Annotated[
     str, typer.Option("--pair", metavar="PAIR", help="Name of an installed pair, or a folder with one.")
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,7 +47,9 @@ def save_picture(path: Path, table: RenderableType, title: str) -> None:
 
     console = Console(record=True, width=110, file=io.StringIO(), force_terminal=True)
     console.print(table)
-    atomic_write_text(path, console.export_svg(title=title))
+    drawn = console.export_svg(title=title)
+    # Rich names fonts on another host; any fixed-width font of the reader's machine does.
+    atomic_write_text(path, re.sub(r"@font-face \{.*?\}", "", drawn, flags=re.DOTALL))
     typer.echo(f"wrote {path}", err=True)
 
 

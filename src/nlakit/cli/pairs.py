@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from nlakit.cli.options import (
-    DEFAULT_PAIR,
     JsonOption,
     LinesOption,
     PairArgument,
@@ -26,6 +25,7 @@ from nlakit.cli.options import (
 )
 from nlakit.cli.output import print_json, print_measures, print_table, save_picture, write_lines
 from nlakit.errors import InputError
+from nlakit.plugins import DEFAULT_PAIR
 
 
 def register(app: typer.Typer) -> None:

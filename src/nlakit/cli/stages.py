@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nlakit.cli.options import (
-    DEFAULT_PAIR,
     JsonOption,
-    PairArgument,
     QuietOption,
     RecipeArgument,
     RunOption,
@@ -20,6 +18,11 @@ from nlakit.cli.options import (
 )
 from nlakit.cli.output import print_json, print_measures
 from nlakit.errors import ConfigError
+from nlakit.plugins import DEFAULT_PAIR
+
+if TYPE_CHECKING:
+    from nlakit.card import Measure
+    from nlakit.progress import Progress
 
 _RUN = "Do every stage of a recipe.\n\nThey are extract, annotate, warm-start, train, evaluate and report."
 _STAGES = {
@@ -88,11 +91,21 @@ def _run(
 
 
 def evaluate(
-    pair: PairArgument = DEFAULT_PAIR,
-    rows: Annotated[int, typer.Option("--rows", min=1, help="Held-out rows to measure on.")] = 1000,
+    pair: Annotated[
+        str, typer.Argument(metavar="PAIR", help="Name of an installed pair, a folder with one, or a run folder.")
+    ] = DEFAULT_PAIR,
+    rows: Annotated[
+        int | None,
+        typer.Option("--rows", min=1, help="Held-out rows to measure on.", show_default="1000, or the run's own"),
+    ] = None,
     seed: Annotated[
-        int, typer.Option("--seed", help="Seed of the choice of rows, of sampling and of the bootstrap.")
-    ] = 0,
+        int | None,
+        typer.Option(
+            "--seed",
+            help="Seed of the choice of rows, of sampling and of the bootstrap.",
+            show_default="0, or the run's own",
+        ),
+    ] = None,
     as_json: JsonOption = False,
     out: Annotated[Path | None, file_option("--out", "FILE.json", "Write the measures to this file as well.")] = None,
     quiet: QuietOption = False,
@@ -100,27 +113,46 @@ def evaluate(
     """Measure a pair on held-out rows.
 
     Prints variance explained, its controls and the truth of claims, each with a bootstrap interval over
-    documents. docs/metrics.md defines every measure.
+    documents. docs/metrics.md defines every measure. Of a run folder, this is its stage evaluate: what is
+    found is kept there for the report.
 
     \b
     Examples:
       nlakit evaluate
+      nlakit evaluate runs/demo
       nlakit evaluate runs/demo/pair --rows 200 --json
     """
     from nlakit.config import plain
-    from nlakit.evaluate.runner import evaluate_pair
     from nlakit.progress import Progress
     from nlakit.storage import write_json
 
-    measures = {
-        name: plain(measure)
-        for name, measure in evaluate_pair(
-            pair, rows=rows, seed=seed, progress=Progress(silent=quiet or as_json)
-        ).items()
-    }
+    progress = Progress(silent=quiet or as_json)
+    measure = _measure_run if (Path(pair) / "config.json").is_file() else _measure_pair
+    measures = {name: plain(found) for name, found in measure(pair, rows, seed, progress).items()}
     if out is not None:
         write_json(out, measures)
     if as_json:
         print_json(measures)
     else:
         print_measures(measures)
+
+
+def _measure_pair(pair: str, rows: int | None, seed: int | None, progress: Progress) -> dict[str, Measure]:
+    from nlakit.evaluate.runner import evaluate_pair
+
+    return evaluate_pair(pair, rows=1000 if rows is None else rows, seed=seed or 0, progress=progress)
+
+
+def _measure_run(path: str, rows: int | None, seed: int | None, progress: Progress) -> dict[str, Measure]:
+    """Do the stage evaluate of a run, with its own settings but for those that are given."""
+    from nlakit.config import override_settings
+    from nlakit.evaluate.evaluation import Evaluation
+    from nlakit.pipeline import run_stages
+    from nlakit.runs import RunFolder
+
+    folder = RunFolder.existing(path)
+    given = {"rows": rows, "seed": seed}
+    overrides = [f"evaluate.{key}={value}" for key, value in given.items() if value is not None]
+    recipe = override_settings(folder.recipe(), overrides, path)
+    written = run_stages(recipe, folder, progress, ["evaluate"])["evaluate"]
+    return dict(Evaluation.load(written.parent).measures)

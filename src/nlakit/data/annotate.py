@@ -31,7 +31,7 @@ from nlakit.data.store import Store
 from nlakit.data.teachers import Context, Teacher, load_teacher
 from nlakit.errors import DamagedShardError, InputError, StoreError
 from nlakit.explanations import Explanation, Outcome
-from nlakit.runs import Progress, RunFolder
+from nlakit.runs import Progress, RunFolder, require_same
 from nlakit.storage import atomic_write_bytes
 
 STAGE = "annotate"
@@ -85,6 +85,14 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
     return stage.path
 
 
+def require_teacher_of(recipe: Recipe, folder: RunFolder) -> None:
+    """Raise RunError unless the explanations of a run were written by the teacher that this recipe names."""
+    stage = folder.stage(STAGE)
+    written = {key: value for key, value in stage.settings["teacher"].items() if key != "fingerprint"}
+    remedy = "Give the settings it was made with, or annotate in another --out."
+    require_same({"annotate": written}, {"annotate": recipe.annotate}, stage.path, remedy)
+
+
 def load_explanations(folder: Path, split: str) -> tuple[np.ndarray, list[str]]:
     """Return (row ids, texts) of a split's explanations whose outcome is ``ok``, ascending by row id.
 
@@ -106,9 +114,7 @@ def load_explanations(folder: Path, split: str) -> tuple[np.ndarray, list[str]]:
 def _annotate_shard(store: Store, index: int, teacher: Teacher) -> pa.Table:
     rows = store.shard_rows(index, _CONTEXT_COLUMNS)
     rows = rows.filter(pc.is_in(rows["split"], pa.array(ANNOTATED_SPLITS)))
-    written: list[Explanation] = []
-    for start in range(0, len(rows), TEACHER_BATCH):
-        written += _explain(teacher, [_context(row) for row in rows.slice(start, TEACHER_BATCH).to_pylist()])
+    written = ask(teacher, [_context(row) for row in rows.to_pylist()])
     columns = {
         "row_id": rows["row_id"].combine_chunks(),
         "split": rows["split"].combine_chunks(),
@@ -129,7 +135,16 @@ def _context(row: Mapping[str, Any]) -> Context:
     )
 
 
-def _explain(teacher: Teacher, contexts: Sequence[Context]) -> list[Explanation]:
+def ask(teacher: Teacher, contexts: Sequence[Context]) -> list[Explanation]:
+    """Let a teacher explain contexts, in batches; blank text comes back as a failure.
+
+    Raises InputError when the teacher does not return one explanation for each context.
+    """
+    batches = (contexts[start : start + TEACHER_BATCH] for start in range(0, len(contexts), TEACHER_BATCH))
+    return [explanation for batch in batches for explanation in _ask_batch(teacher, batch)]
+
+
+def _ask_batch(teacher: Teacher, contexts: Sequence[Context]) -> list[Explanation]:
     written = teacher.explain(contexts)
     if len(written) != len(contexts):
         raise InputError(

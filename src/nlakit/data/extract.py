@@ -28,7 +28,7 @@ from nlakit.errors import InputError, ModelError
 from nlakit.models.sites import Site, resolve_site
 from nlakit.models.target import Target
 from nlakit.prompts import tokenizer_fingerprint
-from nlakit.runs import Progress, RunFolder
+from nlakit.runs import Progress, RunFolder, require_same
 
 STAGE = "extract"
 
@@ -47,7 +47,7 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
     target = Target.load(recipe.target.model, recipe.target.revision, recipe.target.dtype)
     site = resolve_site(target, recipe.target.site)
     corpus = load_corpus(recipe.corpus)
-    settings = store_settings(recipe, target, site, corpus)
+    settings = store_settings(recipe, target, site, corpus.fingerprint())
     stage = folder.stage(STAGE)
     if folder.check_stage(STAGE, settings) == "done":
         return stage.path
@@ -70,16 +70,17 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
     return stage.path
 
 
-def store_settings(recipe: Recipe, target: Target, site: Site, corpus: Corpus) -> dict[str, Any]:
+def store_settings(recipe: Recipe, target: Target, site: Site, corpus: str) -> dict[str, Any]:
     """Return everything that decides the rows of a store, for its manifest and for comparing runs.
 
+    ``corpus`` is the fingerprint of the corpus.
     Names and paths of target and corpus are left out where a fingerprint says more: moving either
     changes nothing.
     """
     return {
         "target": {"fingerprint": target.fingerprint, "dtype": recipe.target.dtype},
         "tokenizer": tokenizer_fingerprint(target.tokenizer),
-        "corpus": {**recipe.corpus.model_dump(mode="json", exclude={"path"}), "fingerprint": corpus.fingerprint()},
+        "corpus": {**recipe.corpus.model_dump(mode="json", exclude={"path"}), "fingerprint": corpus},
         "site": str(site),
         "extract": recipe.extract.model_dump(mode="json"),
         "seed": recipe.seed,
@@ -91,6 +92,16 @@ def open_store(folder: RunFolder) -> Store:
     stage = folder.stage(STAGE)
     _ = stage.outputs
     return Store(stage.path)
+
+
+def require_store_of(recipe: Recipe, store: Store, target: Target, site: Site) -> None:
+    """Raise RunError unless the store is what this recipe describes; its documents are not read again.
+
+    A pair's card says where its rows come from, and evaluation draws the held-out ones from that.
+    """
+    corpus = store.settings["corpus"]["fingerprint"]
+    remedy = "Give the settings it was made with, or choose another --out."
+    require_same(store.settings, store_settings(recipe, target, site, corpus), store.folder, remedy)
 
 
 def shards_of(documents: Iterable[Document], config: ExtractConfig) -> Iterator[list[Document]]:

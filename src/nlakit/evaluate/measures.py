@@ -187,7 +187,7 @@ _DEFINITIONS: tuple[MeasureDefinition, ...] = (
     MeasureDefinition(
         "parse_rate",
         "outputs that parse",
-        "Share of the sampled outputs with an opening tag, a closing tag and text between them.",
+        "Share of the sampled outputs with a closing tag and text before it; the opening tag may be missing.",
         "1",
         "fraction",
         _SAMPLED,

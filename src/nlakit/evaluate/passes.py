@@ -17,6 +17,7 @@ from torch import Tensor
 
 from nlakit.card import Measure
 from nlakit.config import AnnotateConfig, EvaluateConfig, derive_seed
+from nlakit.data.annotate import ask
 from nlakit.data.teachers import load_teacher
 from nlakit.errors import ConfigError, InputError, NotFoundError
 from nlakit.evaluate.claims import JudgedClaim, claim_measures, judge, level_table, slot_table
@@ -152,7 +153,7 @@ def measure_teacher(bench: Bench, teacher: AnnotateConfig | None) -> None:
         found.leave_out(names_that_need("teacher"), "the card does not say who its teacher was")
         return
     try:
-        written = load_teacher(teacher).explain(heldout.contexts())
+        written = ask(load_teacher(teacher), heldout.contexts())
     except (NotFoundError, ConfigError, InputError) as error:
         found.leave_out(names_that_need("teacher"), f"the teacher {teacher.teacher!r} cannot be asked ({error})")
         return

@@ -7,7 +7,6 @@ the pair's card, and gathers what they found.
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 from nlakit.card import Card, Measure
@@ -32,7 +31,7 @@ from nlakit.evaluate.passes import (
 )
 from nlakit.evaluate.rows import DataSettings, rebuild_rows
 from nlakit.models.pair import Pair, pair_folder
-from nlakit.runs import Progress, RunFolder, versions
+from nlakit.runs import Progress, RunFolder, now, versions
 
 PROBE_ROWS = 6000
 """Training rows that the probes are fitted on."""
@@ -45,10 +44,9 @@ def evaluate_pair(
 ) -> dict[str, Measure]:
     """Measure a pair, by name or folder, on ``rows`` held-out rows; what ``nlakit evaluate`` prints.
 
-    Explanations may be as long as the pair's card allows. See :func:`evaluate` for what is raised.
+    See :func:`evaluate` for what is raised.
     """
-    config = EvaluateConfig(rows=rows, seed=seed, max_new_tokens=Card.load(pair_folder(pair)).max_new_tokens)
-    return evaluate(pair, config, progress).measures
+    return evaluate(pair, EvaluateConfig(rows=rows, seed=seed), progress).measures
 
 
 def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
@@ -128,7 +126,7 @@ def evaluate(source: str | Path, config: EvaluateConfig, progress: Progress | No
         documents=len(set(heldout.document_ids)),
         rows_wanted=config.rows,
         seed=config.seed,
-        max_new_tokens=config.max_new_tokens,
+        max_new_tokens=config.max_new_tokens or card.max_new_tokens,
         variance=card.stats.variance,
         measures={name: found.measures[name] for name in in_registry_order(found.measures)},
         outcomes=dict(outcome_counts([output.outcome.value for output in sampled])),
@@ -139,5 +137,5 @@ def evaluate(source: str | Path, config: EvaluateConfig, progress: Progress | No
         shown=shown,
         seconds=round(time.monotonic() - started, 1),
         versions=versions(),
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        created_at=now(),
     )

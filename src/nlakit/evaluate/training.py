@@ -80,7 +80,7 @@ def _reinforcement(lines: Lines) -> list[Chart | None]:
         ("kl", "Divergence from the warm start", "Nats a token; running away, the words become a private code."),
         ("entropy", "Entropy", "Nats a token; near 0, all samples of a vector are alike."),
         ("length", "Length", "Mean tokens an output, tags included."),
-        ("parse_rate", "Outputs that parse", "Share of samples with text between both tags."),
+        ("parse_rate", "Outputs that parse", "Share of samples with text before a closing tag."),
     )
     return [
         curves(

@@ -45,7 +45,6 @@ from nlakit.storage import atomic_folder
 from nlakit.vectors import check_vectors, direction_error
 
 VERBALIZER, RECONSTRUCTOR, WARM_START = "verbalizer", "reconstructor", "warm-start"
-DEFAULT_PAIR = "terrarium"
 
 
 def pair_folder(name_or_path: str | Path) -> Path:
@@ -84,7 +83,7 @@ class Pair:
     @classmethod
     def from_pretrained(
         cls,
-        name_or_path: str | Path = DEFAULT_PAIR,
+        name_or_path: str | Path = plugins.DEFAULT_PAIR,
         *,
         device: str = "cpu",
         load_target: bool = True,
@@ -248,7 +247,7 @@ class Pair:
         """Reasons to take the reading of a token with caution."""
         ratio = float(norms_T[position] / norms_T.median())
         flags = {
-            EARLY_TOKEN: position < EARLY_POSITIONS,
+            EARLY_TOKEN: position < max(EARLY_POSITIONS, self.card.min_position),
             SPECIAL_TOKEN: encoded.ids[position] in set(self.verbalizer.tokenizer.all_special_ids),
             OUTLIER_NORM: not 1 / OUTLIER_FACTOR <= ratio <= OUTLIER_FACTOR,
         }

@@ -17,7 +17,7 @@ EARLY_TOKEN = "early token"  # noqa: S105 - a flag's name
 SPECIAL_TOKEN = "special token"  # noqa: S105 - a flag's name
 OUTLIER_NORM = "outlier norm"
 EARLY_POSITIONS = 10
-"""Tokens at the start of a text have vectors that few words describe; their readings are flagged."""
+"""Tokens at the start of a text have vectors that few words describe; these are flagged, and any that a pair never trained on."""
 OUTLIER_FACTOR = 3.0
 """A norm this many times above or below the median of its text is flagged."""
 

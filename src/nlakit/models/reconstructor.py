@@ -97,10 +97,6 @@ class Reconstructor(nn.Module):
             )
         return found
 
-    def tokenise(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Tokenise and right-pad explanations; returns ``tokens_BT`` and the boolean ``mask_BT``."""
-        return self.pad(self.token_ids(texts))
-
     def pad(self, ids: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """Right-pad tokenised prompts; returns ``tokens_BT`` and the boolean ``mask_BT``."""
         longest = max(len(row) for row in ids)
@@ -129,11 +125,6 @@ class Reconstructor(nn.Module):
             start += len(rows)
         self.train(was_training)
         return vectors_ND
-
-    def frozen_copy(self) -> Reconstructor:
-        """Return an independent copy without gradients."""
-        backbone, head = copy.deepcopy(self.backbone), copy.deepcopy(self.value_head)
-        return Reconstructor(backbone, self.tokenizer, self.prompts, head).requires_grad_(False).eval()
 
     def save(self, folder: Path, dtype: str | None = None) -> None:
         """Write backbone (in ``dtype``, if given), head (always float32) and tokenizer.

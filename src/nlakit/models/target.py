@@ -147,6 +147,11 @@ def load_tokenizer(name: str | Path, **options: Any) -> Any:
     return tokenizer
 
 
+def window(model: Any) -> int:
+    """Return how many tokens a model can read; 2**20 for one that names no limit."""
+    return getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**20
+
+
 def model_fingerprint(model: nn.Module) -> str:
     """Hash the names, shapes and evenly spaced values of all weights.
 
@@ -188,7 +193,7 @@ class Target:
         config = self.parts.decoder.config.get_text_config()
         self.d_model: int = config.hidden_size
         self.n_layers: int = config.num_hidden_layers
-        self.max_positions: int = getattr(config, "max_position_embeddings", None) or 2**20
+        self.max_positions = window(model)
         self.takes_positions = "position_ids" in inspect.signature(self.parts.decoder.forward).parameters
         self.fingerprint = model_fingerprint(model)
         self.prove_blocks()
@@ -214,8 +219,8 @@ class Target:
         tokenizer = load_tokenizer(source, **options)
         model = load_model(AutoModelForCausalLM, source, dtype=DTYPES[dtype], **options)
         # A folder is known by its full path, so that a card that records it holds in any working directory.
-        is_path = folder is not None and str(name_or_path) not in plugins.names(plugins.MODELS)
-        name = str(Path(name_or_path).resolve()) if is_path else str(name_or_path)
+        installed = str(name_or_path) in plugins.names(plugins.MODELS)
+        name = str(name_or_path) if folder is None or installed else str(folder.resolve())
         return cls(model.to(device), tokenizer, name, revision=revision, folder=folder)
 
     @property
@@ -344,7 +349,7 @@ def find_folder(name_or_path: str | Path) -> Path | None:
         if not folder.is_dir():
             raise ModelError(f"the model {name_or_path!r} is installed without its folder {folder}; reinstall it.")
         return folder
-    path = Path(name_or_path)
+    path = Path(name_or_path).expanduser()
     if path.is_dir():
         return path
     if isinstance(name_or_path, Path) or str(name_or_path).startswith((".", "/", "~")):

@@ -23,7 +23,7 @@ from nlakit.errors import CardError, InputError, InternalError, ModelError
 from nlakit.explanations import Explanation, parse_explanation, wrap_explanation
 from nlakit.models.cache import prefix_cache, widened
 from nlakit.models.inject import embedding_width, inject, self_check
-from nlakit.models.target import Target, load_model, load_tokenizer, quiet_transformers
+from nlakit.models.target import Target, load_model, load_tokenizer, quiet_transformers, window
 from nlakit.prompts import Prompts, encode_once, locate_marker
 
 
@@ -35,8 +35,9 @@ class Verbalizer:
     ``shared_ids`` and ``own_ids`` (the prompt cut before the marker's left neighbour: what all rows
     share, and what each row runs for itself), ``end_id``, ``stop_ids``, ``close_ids``.
 
-    Raises ``CardError`` when the tokenizer makes other marker tokens than ``prompts`` declares, and
-    ``ModelError`` when the tokenizer has no end-of-sequence token.
+    Raises ``CardError`` when the tokenizer makes other marker tokens than ``prompts`` declares,
+    ``ModelError`` when the tokenizer has no end-of-sequence token, and ``InputError`` when prompt and
+    ``max_new_tokens`` do not fit the model's window.
     """
 
     def __init__(
@@ -57,6 +58,11 @@ class Verbalizer:
                 f"the prompts declare {prompts.marker_token}, and this tokenizer makes {marker} of the marker."
             )
         self.prompt_ids: list[int] = list(encode_once(tokenizer, prompts.verbalizer_text(tokenizer))["input_ids"])
+        if max_new_tokens > self.room:
+            raise InputError(
+                f"max_new_tokens is {max_new_tokens}, and the window of the verbalizer has room for {self.room} tokens after "
+                f"its prompt of {len(self.prompt_ids)}; lower train.max_new_tokens."
+            )
         cut = self.marker_position - 1
         self.shared_ids, self.own_ids = self.prompt_ids[:cut], self.prompt_ids[cut:]
         self.end_id: int = tokenizer.eos_token_id
@@ -98,6 +104,11 @@ class Verbalizer:
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.model.parameters()).device
+
+    @property
+    def room(self) -> int:
+        """Tokens that a completion may have: what the model's window leaves beside the prompt."""
+        return window(self.model) - len(self.prompt_ids)
 
     @property
     def width(self) -> int:

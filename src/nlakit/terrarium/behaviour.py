@@ -90,7 +90,7 @@ def _results(
     ordered = sorted(documents, key=lambda document: len(document.text))
     for i in range(0, len(ordered), _BATCH):
         batch = ordered[i : i + _BATCH]
-        tokens_BT, labels_BT = encode_documents(tokenizer, batch)
+        tokens_BT, labels_BT, _ = encode_documents(tokenizer, batch)
         logits_BTV = model(input_ids=tokens_BT).logits[:, :-1]
         losses_BT = torch.nn.functional.cross_entropy(logits_BTV.transpose(1, 2), labels_BT[:, 1:], reduction="none")
         predicted_BT = logits_BTV.argmax(-1)

@@ -25,8 +25,8 @@ class _Story:
     people: list[str] = field(default_factory=list)
     asked: set[tuple[str, str, str]] = field(default_factory=set)
 
-    def questions(self) -> list[tuple[str, str]]:
-        """Every (kind, subject) that can be asked now and has not been since its answer last changed."""
+    def questions(self) -> dict[str, list[str]]:
+        """Subjects that each kind of question can ask about now, and has not since the answer last changed."""
         answers = {
             "container": self.containers,
             "mood": self.moods,
@@ -34,12 +34,11 @@ class _Story:
             "colour": self.colours,
             "mover": self.movers,
         }
-        return [
-            (kind, subject)
+        found = {
+            kind: [subject for subject, answer in known.items() if (kind, subject, answer) not in self.asked]
             for kind, known in answers.items()
-            for subject, answer in known.items()
-            if (kind, subject, answer) not in self.asked
-        ]
+        }
+        return {kind: subjects for kind, subjects in found.items() if subjects}
 
 
 def story(w: Writer) -> None:
@@ -59,7 +58,7 @@ def story(w: Writer) -> None:
         if kind == "stop":
             break
         if kind == "ask":
-            _story_question(w, s, *w.choose(questions))
+            _story_question(w, s, questions)
         elif kind == "tell":
             _story_step(w, s)
         else:
@@ -122,23 +121,22 @@ def _focus_object(w: Writer, s: _Story, thing: str) -> None:
     w.know("container", s.containers.get(thing))
 
 
-def _story_question(w: Writer, s: _Story, kind: str, subject: str) -> None:
-    before, after, lead, answer = {
-        "container": (" Where was the", "?", " In that", s.containers.get(subject)),
-        "mood": (" How did", " feel?", " Very", s.moods.get(subject)),
-        "place": (" Which place did", " visit last?", " The", s.places.get(subject)),
-        "colour": (" What colour was the", "?", " Clearly", s.colours.get(subject)),
-        "mover": (" Who moved the", "?", " It was", s.movers.get(subject)),
+def _story_question(w: Writer, s: _Story, questions: dict[str, list[str]]) -> None:
+    kind = w.choose(list(questions), [len(subjects) for subjects in questions.values()])
+    before, after, lead, answers = {
+        "container": (" Where was the", "?", " In that", s.containers),
+        "mood": (" How did", " feel?", " Very", s.moods),
+        "place": (" Which place did", " visit last?", " The", s.places),
+        "colour": (" What colour was the", "?", " Clearly", s.colours),
+        "mover": (" Who moved the", "?", " It was", s.movers),
     }[kind]
-    s.asked.add((kind, subject, str(answer)))
     w.say(before)
     w.know("asked", kind)
-    if kind in ("mood", "place"):
-        w.say(" " + subject, "name")
-        _focus(w, s, subject)
-    else:
-        w.say(" " + subject, "object")
-        _focus_object(w, s, subject)
+    about_person = kind in ("mood", "place")
+    subject = w.pick(questions[kind], "name" if about_person else "object")
+    (_focus if about_person else _focus_object)(w, s, subject)
+    answer = answers[subject]
+    s.asked.add((kind, subject, answer))
     w.plan("answer", answer)
     w.say(after)
     w.say(lead)
@@ -170,8 +168,8 @@ def couplet(w: Writer) -> None:
         w.pick(lx.LINE_JOINERS, "joiner", lead="")
         rhymes = [(g, word) for c in lx.RHYMES if first in c.values() for g, word in c.items() if word != first]
         group, second = w.choose(rhymes)
-        w.plan("plan", second)
         w.pick(lx.RHYME_VERBS[group], "verb")
+        w.plan("plan", second)
         w.say(" a")
         w.pick(lx.ADJECTIVES, "adjective")
         w.say(f" {second}", "answer")
@@ -249,7 +247,7 @@ def tool_sum(w: Writer) -> None:
         w.open_turn("user")
         form = w.pick(("What is", "Add", "I have"), "opener", lead="")
         w.know("genre", "sum")
-        for slot in ("first number", "second number", "tool number", "tool"):
+        for slot in ("first number", "second number", "tool number", "tool", "sum"):
             w.know(slot, None)
         first = w.pick(lx.ADDENDS, "number")
         w.know("first number", first)
@@ -299,7 +297,7 @@ def clinic(w: Writer) -> None:
             break
         w.say("Patient:" if round_ == 0 else "\nPatient:")
         w.know("genre", "clinic note")
-        for slot in ("age", "job", "town", "symptom", "allergy"):
+        for slot in ("age", "job", "town", "symptom", "allergy", "treatment"):
             w.know(slot, None)
         w.know("age", w.pick(lx.AGES, "age"))
         w.say(" year old")

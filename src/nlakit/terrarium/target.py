@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import json
 import random
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from pydantic import Field
@@ -20,14 +18,17 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from nlakit.config import Settings, derive_seed, plain
 from nlakit.models.verbalizer import save_weights
-from nlakit.progress import Progress
 from nlakit.prompts import PROMPTS_FILE
-from nlakit.runs import atomic_folder, atomic_write_text
+from nlakit.runs import MetricsWriter, Progress, folder_lock, require_same
+from nlakit.storage import atomic_folder, write_json
 from nlakit.terrarium.tokens import PROMPTS, train_tokenizer
 from nlakit.terrarium.world import WorldDocument, write_document
 from nlakit.train.checkpoints import Checkpoints, State
 from nlakit.train.optimise import make_optimizer, optimizer_step, require_finite
 
+STAGE = "grow"
+SETTINGS_FILE = "grow.json"
+"""In the folder of a growth and of the grown target: the settings it was grown with."""
 GROW_SEED, HELD_OUT_SEED = 1, 2
 """Seeds of the worlds that the target is grown in and tested on; recipes use seed 0, which it never reads."""
 _POOL = 16
@@ -39,11 +40,13 @@ class GrowConfig(Settings):
 
     seed: int = 0
     """Seed of weights and order."""
-    steps: int = Field(default=9000, ge=1)
+    steps: int = Field(default=8000, ge=1)
     """Optimiser steps."""
     documents_per_step: int = Field(default=32, ge=1)
     """Documents in a batch; of about 75 tokens each."""
-    more_stories: float = Field(default=0.3, ge=0, le=1)
+    answer_weight: float = Field(default=6.0, gt=0)
+    """Weight in the loss of a token that answers, beside 1 of every other: answers are what is hard, and one token in twenty."""
+    more_stories: float = Field(default=0.2, ge=0, le=1)
     """Share of documents that are stories whatever the world draws: tracking who did what is learnt last."""
     width: int = Field(default=160, ge=32, multiple_of=32)
     """Width of the residual stream; heads are 32 wide."""
@@ -85,38 +88,59 @@ def make_model(config: GrowConfig, tokenizer: PreTrainedTokenizerFast) -> LlamaF
 def grow(config: GrowConfig, folder: Path, progress: Progress) -> Path:
     """Trains tokenizer and model; returns `folder/target`, a Hugging Face checkpoint in bfloat16.
 
-    The metrics go to `folder/grow.jsonl`. Raises `DivergedError` when a loss is not finite.
+    The metrics go to `folder/metrics.jsonl`. Raises `RunError` when another process grows in the folder or what is there was
+    grown with other settings, and `DivergedError` when a loss is not finite.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = _tokenizer(folder, config)
-    model = make_model(config, tokenizer)
     bfloat16 = _has_bfloat16()
-    # On documents this short, plain attention in bfloat16 is three times faster backward than PyTorch's fused one.
-    model.set_attn_implementation("eager")
+    with folder_lock(folder):
+        settings = {**plain(config), "bfloat16": bfloat16}
+        if (folder / SETTINGS_FILE).exists():
+            recorded = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
+            require_same(recorded, settings, folder, "Choose another --out, or give the settings it was begun with.")
+        write_json(folder / SETTINGS_FILE, settings)
+        tokenizer = _tokenizer(folder)
+        model = make_model(config, tokenizer)
+        # On documents this short, plain attention in bfloat16 is three times faster backward than PyTorch's fused one.
+        model.set_attn_implementation("eager")
+        with MetricsWriter(folder / "metrics.jsonl", STAGE) as metrics:
+            _train(config, model, tokenizer, folder / "checkpoints", metrics, progress, bfloat16=bfloat16)
+        return _save(model, tokenizer, settings, folder / "target")
+
+
+def _train(
+    config: GrowConfig,
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    folder: Path,
+    metrics: MetricsWriter,
+    progress: Progress,
+    *,
+    bfloat16: bool,
+) -> None:
     # AdamW alone learns several times slower per token here (LOG.md), which would not fit the time.
     optimizer = make_optimizer(model, weight_decay=config.weight_decay, kind="muon")
-    checkpoints = Checkpoints(folder / "checkpoints", {"model": model}, {"model": optimizer})
-    state = checkpoints.resume()
-    start = state.step if state else 0
-    _truncate(folder / "grow.jsonl", start)
-    with progress.task("grow", config.steps) as task:
-        task.update(start)
-        for step, documents in _batches(config, start):
-            tokens_BT, labels_BT = encode_documents(tokenizer, documents)
-            loss = token_losses(model, tokens_BT, labels_BT, bfloat16=bfloat16).mean()
-            require_finite(loss.detach(), f"grow: loss at step {step}")
-            loss.backward()
+    checkpoints = Checkpoints(folder, {"model": model}, {"model": optimizer})
+    state = checkpoints.resume() or State(0)
+    metrics.truncate_after(state.step)
+    with progress.task(STAGE, config.steps) as task:
+        task.update(state.step)
+        for step, documents in _batches(config, state.step):
+            tokens_BT, labels_BT, answers_BT = encode_documents(tokenizer, documents)
+            losses_N = token_losses(model, tokens_BT, labels_BT, bfloat16=bfloat16)
+            weights_N = torch.where(answers_BT[labels_BT != -100], config.answer_weight, 1.0)
+            loss = losses_N.detach().mean()
+            require_finite(loss, f"grow: loss at step {step}")
+            ((losses_N * weights_N).sum() / weights_N.sum()).backward()
             rate = config.learning_rate * schedule(config, step)
             optimizer_step(optimizer, learning_rate=rate, max_grad_norm=1.0, what=f"grow: step {step}")
-            world = sum(document.surprisal for document in documents) / int((labels_BT != -100).sum())
+            world = sum(document.surprisal for document in documents) / len(losses_N)
             if (step + 1) % 20 == 0:
-                _log(
-                    folder / "grow.jsonl", {"step": step + 1, "loss": loss.item(), "world": world, "time": time.time()}
-                )
+                metrics.write(step + 1, {"loss": loss.item(), "world": world})
             task.advance(text=f"loss {loss.item():.3f} (world {world:.3f})")
             if (step + 1) % config.checkpoint_every == 0:
+                metrics.sync()
                 checkpoints.save(State(step + 1))
-    return _save(model, tokenizer, config, folder / "target")
 
 
 def schedule(config: GrowConfig, step: int) -> float:
@@ -126,16 +150,24 @@ def schedule(config: GrowConfig, step: int) -> float:
     return min(warm, left, 1.0)
 
 
-def encode_documents(tokenizer: PreTrainedTokenizerFast, documents: Sequence[WorldDocument]) -> tuple[Tensor, Tensor]:
-    """Right-padded `tokens_BT` and `labels_BT`, the latter -100 on padding and on the token that begins a document."""
-    ids = tokenizer([document.text for document in documents]).input_ids
-    longest = max(map(len, ids))
-    tokens_BT = torch.full((len(ids), longest), tokenizer.pad_token_id)
-    labels_BT = torch.full((len(ids), longest), -100)
-    for row, row_ids in enumerate(ids):
-        tokens_BT[row, : len(row_ids)] = torch.tensor(row_ids)
-        labels_BT[row, 1 : len(row_ids)] = torch.tensor(row_ids[1:])
-    return tokens_BT, labels_BT
+def encode_documents(
+    tokenizer: PreTrainedTokenizerFast, documents: Sequence[WorldDocument]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Right-padded `tokens_BT`, `labels_BT` and `answers_BT`.
+
+    Labels are -100 on padding and on the token that begins a document; answers are the tokens that the world has settled
+    before they come, such as the last word of "Where was the key? In that box".
+    """
+    encoded = tokenizer([document.text for document in documents], return_offsets_mapping=True)
+    shape = (len(documents), max(map(len, encoded.input_ids)))
+    tokens_BT, labels_BT = torch.full(shape, tokenizer.pad_token_id), torch.full(shape, -100)
+    answers_BT = torch.zeros(shape, dtype=torch.bool)
+    for row, (document, ids) in enumerate(zip(documents, encoded.input_ids, strict=True)):
+        tokens_BT[row, : len(ids)] = torch.tensor(ids)
+        labels_BT[row, 1 : len(ids)] = torch.tensor(ids[1:])
+        ends = {piece.end for piece in document.pieces if piece.kind in ("answer", "verdict")}
+        answers_BT[row, : len(ids)] = torch.tensor([end in ends for _, end in encoded.offset_mapping[row]])
+    return tokens_BT, labels_BT, answers_BT
 
 
 def token_losses(model: LlamaForCausalLM, tokens_BT: Tensor, labels_BT: Tensor, *, bfloat16: bool = False) -> Tensor:
@@ -169,12 +201,11 @@ def _document(config: GrowConfig, number: int) -> WorldDocument:
     return write_document(GROW_SEED, number, "story" if more else None)
 
 
-def _tokenizer(folder: Path, config: GrowConfig) -> PreTrainedTokenizerFast:
+def _tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     path = folder / "tokenizer"
     if not path.exists():
         with atomic_folder(path) as part:
             train_tokenizer(GROW_SEED).save_pretrained(part)
-            atomic_write_text(part / "grow.json", json.dumps(plain(config), indent=2) + "\n")
     return PreTrainedTokenizerFast.from_pretrained(path)
 
 
@@ -184,21 +215,12 @@ def _has_bfloat16() -> bool:
     return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
 
 
-def _save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, config: GrowConfig, folder: Path) -> Path:
+def _save(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, settings: Mapping[str, object], folder: Path
+) -> Path:
     with atomic_folder(folder) as part:
         save_weights(model, part, "bfloat16")
         tokenizer.save_pretrained(part)
-        (part / PROMPTS_FILE).write_text(json.dumps(PROMPTS, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-        (part / "grow.json").write_text(json.dumps(plain(config), indent=2) + "\n", encoding="utf-8")
+        write_json(part / PROMPTS_FILE, PROMPTS)
+        write_json(part / SETTINGS_FILE, settings)
     return folder
-
-
-def _log(path: Path, record: dict[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
-
-
-def _truncate(path: Path, step: int) -> None:
-    if path.exists():
-        kept = [line for line in path.read_text(encoding="utf-8").splitlines() if json.loads(line)["step"] <= step]
-        atomic_write_text(path, "".join(line + "\n" for line in kept))

@@ -7,7 +7,7 @@ Axes: N rows, B rows of one batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -155,10 +155,3 @@ def validation_rows(documents: Sequence[str], rows: int, seed: int, *labels: obj
     training = [row for row, document in enumerate(documents) if document not in set_aside]
     validation = sorted(row for document in set_aside for row in by_document[document])
     return training, validation[:rows]
-
-
-def chunks(rows: Sequence[int], size: int) -> Iterator[list[int]]:
-    """Cut rows into consecutive pieces of at most ``size``; ``size`` 0 means one piece."""
-    step = size if size > 0 else max(1, len(rows))
-    for start in range(0, len(rows), step):
-        yield list(rows[start : start + step])

@@ -124,11 +124,6 @@ class Checkpoints:
             path = self._path(step) / f"{name}.safetensors"
             _load_weights(self.modules[name], load_file(path), path)
 
-    def clear(self) -> None:
-        """Remove all checkpoints; for a loop whose result is saved elsewhere."""
-        if self.folder.exists():
-            shutil.rmtree(self.folder)
-
     def _path(self, step: int) -> Path:
         return self.folder / f"step-{step:08d}"
 

@@ -38,7 +38,7 @@ from nlakit.data import extract
 from nlakit.data.store import Store
 from nlakit.explanations import Outcome
 from nlakit.models.pair import Pair
-from nlakit.runs import MetricsWriter, Progress, RunFolder, read_metrics
+from nlakit.runs import MetricsWriter, Progress, RunFolder, now, read_metrics, versions
 from nlakit.train import warm_start
 from nlakit.train.alarms import new_alarms
 from nlakit.train.batches import prompts_at, validation_rows
@@ -310,8 +310,15 @@ def save_pair(
 ) -> None:
     """Write the finished pair, its card's training record, and the warm start's weights beside it."""
     record = {"settings": config.model_dump(mode="json"), "figures": dict(figures)}
-    update = {"training": {**pair.card.training, "train": record}, "max_new_tokens": config.max_new_tokens}
-    card = pair.card.model_copy(update=update)
+    card = pair.card.model_copy(
+        update={
+            "training": {**pair.card.training, "train": record},
+            "max_new_tokens": config.max_new_tokens,
+            "results": {},
+            "versions": versions(),
+            "created_at": now(),
+        }
+    )
     Pair(pair.target, pair.verbalizer, pair.reconstructor, card).save(output, warm_start=warm_folder)
 
 

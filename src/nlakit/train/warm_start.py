@@ -87,6 +87,8 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
     stage = folder.stage(STAGE)
     target = Target.load(recipe.target.model, recipe.target.revision, recipe.target.dtype)
     site = resolve_site(target, recipe.target.site)
+    extract.require_store_of(recipe, store, target, site)
+    annotate.require_teacher_of(recipe, folder)
     prompts = resolve_prompts(target, recipe.prompts)
     taught = {split: _explained(folder, split) for split in ("av", "ar")}
     settings = {
@@ -248,7 +250,8 @@ def _taught_rows(
 ) -> TaughtRows:
     """Tokenise once, leave out what is too long, and set validation documents aside."""
     ids = [verbalizer.encode_explanation(text) for text in texts]
-    kept = [row for row, tokens in enumerate(ids) if len(tokens) <= config.max_explanation_tokens]
+    limit = min(config.max_explanation_tokens, verbalizer.room)
+    kept = [row for row, tokens in enumerate(ids) if len(tokens) <= limit]
     if not kept:
         raise InputError(
             f"all {len(ids)} explanations of the split {split!r} are longer than warm_start.max_explanation_tokens "

@@ -63,12 +63,22 @@ def test_losses_skip_padding_and_the_first_token(tokenizer: PreTrainedTokenizerF
     """A document alone and beside a longer one loses the same; every token but the first is counted."""
     model = make_model(SMALL, tokenizer)
     short, long = sorted((write_document(0, n) for n in range(2)), key=lambda d: len(d.text))
-    tokens_BT, labels_BT = encode_documents(tokenizer, [short])
+    tokens_BT, labels_BT, _ = encode_documents(tokenizer, [short])
     alone = token_losses(model, tokens_BT, labels_BT)
-    together = token_losses(model, *encode_documents(tokenizer, [short, long]))
+    together = token_losses(model, *encode_documents(tokenizer, [short, long])[:2])
 
     assert len(alone) == tokens_BT.shape[1] - 1
     torch.testing.assert_close(together[: len(alone)], alone)
+
+
+def test_answers_are_the_tokens_that_the_world_has_settled(tokenizer: PreTrainedTokenizerFast) -> None:
+    """What a question asks for counts as an answer, padding and everything else does not."""
+    documents = [write_document(0, number, "choice") for number in range(3)]
+    tokens_BT, _, answers_BT = encode_documents(tokenizer, documents)
+
+    for row, document in enumerate(documents):
+        said = [document.text[p.start : p.end] for p in document.pieces if p.kind == "answer"]
+        assert tokenizer.batch_decode(tokens_BT[row][answers_BT[row]][:, None]) == said
 
 
 def test_schedule_warms_up_holds_and_falls_to_zero() -> None:

@@ -6,6 +6,7 @@ import math
 import random
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 
 import pytest
 
@@ -87,17 +88,68 @@ def test_a_settled_next_word_is_the_next_word(family: str) -> None:
                 assert document.text[offset:].lstrip(" ").startswith(word)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_options_at_one_place_begin_with_different_words(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first word of a choice settles it, so that no word counts as settled while it is open."""
+
+    def pick(
+        self: Writer, options: Sequence[str], kind: str, weights: Sequence[float] | None = None, lead: str = " "
+    ) -> str:
+        words = [option.split()[0] for option in options]
+        assert len(set(words)) == len(words)
+        option = self.choose(options, weights)
+        self.say(lead + option, kind)
+        return option
+
+    monkeypatch.setattr(Writer, "pick", pick)
+    for number in range(100):
+        write_document(0, number, family)
+
+
+def test_what_a_question_asks_about_is_open_until_it_is_named() -> None:
+    """After "Where was the" nothing says which of several things is meant; with one thing it is settled."""
+    seen = set()
+    for number in range(200):
+        document = write_document(0, number, "story")
+        asked = document.text.find(" Where was the")
+        told = set(re.findall(r"(?:put|hid) the (\w+) in the", document.text[:asked])) if asked >= 0 else set()
+        if told:
+            truth = document.truth(asked + len(" Where was the"))
+            assert (truth["entropy"] > 0) == (truth["next"]["text"] is None) == (len(told) > 1)
+            seen.add(len(told) > 1)
+    assert seen == {True, False}
+
+
 def test_story_truth_follows_what_is_told() -> None:
-    """After "put the ball in the box" the ball is in the box, until it is put elsewhere."""
+    """Right after "put the ball in the box" the ball is in the box, whatever was said before."""
+    told = 0
     for number in range(50):
         document = write_document(0, number, "story")
-        for event in document.events:
-            if event.slot == "container" and event.value:
-                facts = document.truth(event.offset)["facts"]
-                moved = [
-                    e.value for e in document.events if e.slot == "container" and e.offset <= event.offset and e.value
-                ]
-                assert facts["container"] == moved[-1]
+        for found in re.finditer(r"(?:put|hid) the (\w+) in the (\w+)", document.text):
+            facts = document.truth(found.end())["facts"]
+            assert (facts["object"], facts["container"]) == found.groups()
+            told += 1
+    assert told > 50
+
+
+@pytest.mark.parametrize(("family", "slot", "begin"), [("clinic", "treatment", "Patient:"), ("sum", "sum", "<|user|>")])
+def test_a_new_case_forgets_the_one_before(family: str, slot: str, begin: str) -> None:
+    """When a patient or a sum begins, what was settled for the last one no longer holds."""
+    document = next(d for d in (write_document(0, n, family) for n in range(20)) if d.text.count(begin) > 1)
+    second = document.text.index(begin, len(begin))
+    opened = document.pieces[[piece.start >= second for piece in document.pieces].index(True) + 1].end
+
+    assert slot in document.truth(second)["facts"]
+    assert slot not in document.truth(opened)["facts"]
+
+
+def test_a_rhyme_is_planned_from_the_verb_on() -> None:
+    """The verb of the second line settles the rhyme, and nothing before it does."""
+    document = write_document(0, 0, "couplet")
+    verb = [piece for piece in document.pieces if piece.kind == "verb"][1]
+
+    assert "plan" not in document.truth(verb.start)["planned"]
+    assert "plan" in document.truth(verb.end)["planned"]
 
 
 def test_answers_are_planned_before_they_are_written() -> None:

@@ -3,7 +3,7 @@ from collections import Counter
 import pytest
 
 from nlakit.errors import InputError
-from nlakit.train.batches import EpochBatches, chunks, length_batches, prompts_at, validation_rows
+from nlakit.train.batches import EpochBatches, length_batches, prompts_at, validation_rows
 
 LENGTHS = [(7 * row) % 23 + 1 for row in range(101)]
 
@@ -116,10 +116,3 @@ def test_validation_needs_two_documents() -> None:
     """One document cannot be on both sides."""
     with pytest.raises(InputError, match="1 document"):
         validation_rows(["d", "d"], 1, 0)
-
-
-def test_chunks_cover_everything_in_order() -> None:
-    """Pieces of two out of five rows, the last one smaller; size 0 keeps them together."""
-    assert list(chunks([5, 6, 7, 8, 9], 2)) == [[5, 6], [7, 8], [9]]
-    assert list(chunks([5, 6], 0)) == [[5, 6]]
-    assert list(chunks([], 4)) == []
