@@ -39,7 +39,17 @@ def pair_table() -> str:
         for name, label in PAIR_ROWS.items()
         if name in card.results
     ]
-    return "\n".join([f"| `nlakit evaluate terrarium --rows {card.results['fve'].n}` | |", "|---|---|", *rows])
+    head = [f"| `nlakit evaluate terrarium --rows {card.results['fve'].n}` | |", "|---|---|"]
+    return "\n".join([*head, *rows, "", _trust_sentence(card.results)])
+
+
+def _trust_sentence(results: Mapping[str, Measure]) -> str:
+    names = {name: f"claims_true{name}" for name in ("", "_theme", "_entity", "_detail")}
+    shares = {name: f"{100 * (results[measure].value or 0):.0f} %" for name, measure in names.items()}
+    return (
+        f"So the words carry {100 * (results['fve'].value or 0):.0f} % of the variance, and yet only {shares['']} of what they "
+        f"claim is true: {shares['_theme']} of themes, {shares['_detail']} of details, {shares['_entity']} of entities."
+    )
 
 
 def target_table() -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 from nlakit.config import plain
 from nlakit.evaluate.runner import evaluate_pair
 from nlakit.models.pair import Pair
+from nlakit.models.target import Target
 from nlakit.progress import Progress
 from nlakit.storage import write_json
 from nlakit.terrarium import BEHAVIOUR_FILE, measure_target, pair_folder, target_folder
@@ -41,7 +42,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def ship_target(grown: Path) -> None:
-    """Copies a grown target and measures it."""
+    """Copies a grown target and measures it; refuses a folder that holds none before anything is replaced."""
+    Target.load(grown)
     _replace(target_folder())
     shutil.copytree(grown, target_folder())
     measures = measure_target(str(target_folder()), documents=DOCUMENTS, seed=0)
@@ -51,7 +53,6 @@ def ship_target(grown: Path) -> None:
 def ship_pair(run: Path) -> None:
     """Saves the pair of a run, measures it and writes the figures into its card."""
     pair = Pair.from_pretrained(run / "pair")
-    _replace(pair_folder())
     pair.save(pair_folder(), dtype="bfloat16", warm_start=run / "pair" / "warm-start")
     results = evaluate_pair(str(pair_folder()), rows=ROWS, progress=Progress())
     pair.card.model_copy(update={"results": results}).save(pair_folder())

@@ -85,7 +85,7 @@ def test_a_pair_that_never_closes_an_explanation_scores_error_two(recipe: Recipe
     assert measures["parse_rate"].value == 0.0
     for name in ("fve", "fve_greedy", "fve_warm_start", "fve_shuffled", "fve_zero_vector"):
         assert measures[name].value == pytest.approx(1 - 2 / variance)
-    assert measures["length_tokens"].value == recipe.evaluate.max_new_tokens
+    assert measures["length_tokens"].value == Card.load(folder).max_new_tokens
     assert (measures["claims_true"].value, measures["claims_true"].n) == (None, 0)
     assert measures["facts_mentioned"].value in (0.0, None)
     assert evaluation.outcomes == {"cut_off": 12}

@@ -149,3 +149,17 @@ def test_a_store_is_verified(run: Path, capsys: pytest.CaptureFixture[str]) -> N
         assert json.loads(capsys.readouterr().out)["problems"]
     finally:
         shard.write_bytes(good)
+
+
+def test_evaluate_of_a_run_is_its_stage(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is measured stays in the run, for the report and the card; other settings than those there are refused."""
+    copied = tmp_path / "run"
+    shutil.copytree(run, copied)
+    before = json.loads((copied / "evaluate" / "evaluation.json").read_text())["measures"]
+    shutil.rmtree(copied / "evaluate")
+
+    assert 0 == ended(["evaluate", str(copied), "--json"])
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == before == json.loads((copied / "evaluate" / "evaluation.json").read_text())["measures"]
+    assert 2 == ended(["evaluate", str(copied), "--rows", "3"])
+    assert "evaluate.rows: was 12, now 3" in capsys.readouterr().err

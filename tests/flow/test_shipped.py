@@ -7,9 +7,10 @@ import json
 import pytest
 
 from nlakit import Pair
+from nlakit.card import Card, Measure
 from nlakit.cli import main
 from nlakit.models.target import Target
-from nlakit.terrarium import pair_folder, target_folder
+from nlakit.terrarium import BEHAVIOUR_FILE, pair_folder, target_folder
 from nlakit.terrarium.behaviour import measure_behaviour
 from nlakit.terrarium.families import FAMILIES
 
@@ -50,12 +51,26 @@ def test_the_default_pair_reads() -> None:
 
 
 def test_the_target_knows_its_world() -> None:
-    """Its loss is near the world's entropy, and it does what nearly every family asks of it."""
+    """Its loss is near the world's entropy, and it answers what every family asks."""
     target = Target.load("terrarium")
     measures = measure_behaviour(target.model, target.tokenizer, documents=20)
 
     assert 1.0 <= measures["loss_over_entropy"].value < 1.15
     assert min(measures[f"{family}_answers"].value for family in FAMILIES) > 0.8
+
+
+def test_what_ships_was_measured_to_be_good_enough() -> None:
+    """The figures beside the weights reach the bars: behaviour, loss, FVE, a gain by training, and controls that fail."""
+    text = (target_folder() / BEHAVIOUR_FILE).read_text(encoding="utf-8")
+    behaviour = {name: Measure.model_validate(measure) for name, measure in json.loads(text).items()}
+    results = Card.load(pair_folder()).results
+
+    assert min(behaviour[f"{family}_documents"].value for family in FAMILIES) >= 0.9
+    assert behaviour["loss_over_entropy"].value < 1.15
+    assert results["fve"].value >= 0.85
+    assert results["fve"].low > results["fve_warm_start"].high
+    assert results["fve_shuffled"].value <= 0
+    assert results["cross_entropy_true"].high < results["cross_entropy_shuffled"].low
 
 
 @pytest.mark.slow

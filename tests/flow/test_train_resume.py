@@ -31,7 +31,7 @@ from nlakit.pipeline import run_stages
 from nlakit.progress import Progress
 from nlakit.runs import RunFolder
 recipe = recipe_from(json.loads(sys.argv[1]), "test")
-run_stages(recipe, RunFolder(sys.argv[2]), Progress(silent=True), ["warm-start", "train"])
+run_stages(recipe, RunFolder(sys.argv[2]), Progress(silent=True), ["warm-start", "train", "evaluate"])
 """
 
 
@@ -62,6 +62,25 @@ def _kill_in(stage: str, lines: int, recipe: Recipe, folder: Path) -> int:
     return int(read_metrics(folder / "metrics.jsonl", stage)[-1]["step"])
 
 
+def _kill_in_evaluate(recipe: Recipe, folder: Path) -> None:
+    """Run until the evaluation has begun, then a random moment longer, and kill -9."""
+    child = _start(recipe, folder)
+    deadline = time.monotonic() + 400
+    while not (folder / "evaluate" / "settings.json").exists():
+        assert child.poll() is None, child.communicate()[1].decode()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    time.sleep(random.uniform(0.0, 0.3))
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+    assert not (folder / "evaluate" / "done.json").exists(), "the evaluation ended before it could be killed"
+
+
+def _measured(folder: Path) -> dict[str, Any]:
+    found = json.loads((folder / "evaluate" / "evaluation.json").read_text(encoding="utf-8"))
+    return {key: value for key, value in found.items() if key not in {"seconds", "created_at"}}
+
+
 def _lines(path: Path) -> list[dict[str, Any]]:
     found = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     return [{key: value for key, value in line.items() if key not in TIME_FIELDS} for line in found]
@@ -77,7 +96,7 @@ def _weights(folder: Path) -> dict[str, str]:
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # four fresh interpreters; a busy machine needs its time
 def test_killed_training_ends_bit_for_bit_like_an_unbroken_one(tmp_path: Path) -> None:
-    """Killed once in the warm start and once in reinforcement learning: the same weights, metrics, samples and alarms."""
+    """Killed in the warm start, in reinforcement learning and in the evaluation: the same weights, lines and measures."""
     warm_start = {"verbalizer_epochs": 6, "reconstructor_epochs": 2, "verbalizer_learning_rate": 5e-3}
     train = {"steps": 24, "max_new_tokens": 40, "checkpoint_every": 4, "evaluate_every": 6, "sample_every": 3}
     recipe = tiny_recipe(tmp_path, warm_start=warm_start, train=train)
@@ -88,6 +107,7 @@ def test_killed_training_ends_bit_for_bit_like_an_unbroken_one(tmp_path: Path) -
 
     warm_steps = _kill_in("warm-start", random.randint(4, 30), recipe, broken)
     steps = _kill_in("train", random.randint(2, 12), recipe, broken)
+    _kill_in_evaluate(recipe, broken)
     _finish(recipe, broken)
 
     assert 0 < warm_steps < 60
@@ -96,6 +116,7 @@ def test_killed_training_ends_bit_for_bit_like_an_unbroken_one(tmp_path: Path) -
     assert _weights(unbroken) == _weights(broken)
     for name in ("metrics.jsonl", "samples.jsonl", "alarms.jsonl"):
         assert _lines(unbroken / name) == _lines(broken / name)
+    assert _measured(unbroken) == _measured(broken)
     trained = [line for line in _lines(unbroken / "metrics.jsonl") if line["stage"] == "train"]
     assert [line["step"] for line in trained] == list(range(25))
     assert any(line.get("reconstructor_grad_norm", 0) > 0 for line in trained), "no sample could be parsed"

@@ -9,8 +9,9 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from nlakit.card import CARD_FILE, STATS_FILE, Card, Measure, TargetRecord, library_versions
+from nlakit.card import CARD_FILE, STATS_FILE, Card, Measure, TargetRecord
 from nlakit.errors import CardError
+from nlakit.runs import versions
 from nlakit.testing import tiny_pair, tiny_target, tiny_tokenizer
 
 
@@ -52,7 +53,7 @@ def test_the_mean_is_not_in_the_yaml(card, tmp_path):
 def test_versions_and_time_are_recorded(card):
     """A card says which library versions made it and when."""
     assert {"python", "nlakit", "torch", "transformers"} <= set(card.versions)
-    assert library_versions() == card.versions
+    assert versions() == card.versions
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", card.created_at)
 
 

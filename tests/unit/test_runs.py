@@ -16,7 +16,7 @@ import pytest
 from nlakit import runs
 from nlakit.config import Recipe, load_recipe, override_settings
 from nlakit.errors import RunError, StorageFullError
-from nlakit.runs import RunFolder, read_metrics
+from nlakit.runs import MetricsWriter, RunFolder, read_metrics
 
 SETTINGS = {"seed": 0, "extract": {"rows": 5, "split": {"av": 0.25}}}
 
@@ -206,6 +206,17 @@ def test_a_resumed_stage_does_not_double_lines(tmp_path: Path) -> None:
         (line["stage"], line["step"]) for line in read_metrics(path)
     ]
     assert [True] == [line["again"] for line in read_metrics(path) if "again" in line]
+
+
+def test_a_line_that_a_crash_cut_inside_a_character_is_dropped(tmp_path: Path) -> None:
+    """Half of a letter at the end of the file costs that line and nothing else."""
+    path = tmp_path / "samples.jsonl"
+    path.write_bytes(b'{"stage": "train", "step": 1}\n{"stage": "train", "text": "f\xc3')
+
+    assert [line["step"] for line in read_metrics(path)] == [1]
+    with MetricsWriter(path, "train") as samples:
+        samples.write(2, {"text": "für"})
+    assert [line["step"] for line in read_metrics(path)] == [1, 2]
 
 
 def test_metrics_on_a_full_disk_are_a_user_error(tmp_path: Path, full_disk: None) -> None:

@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from nlakit.terrarium import lexicon as lx
 from nlakit.terrarium.writer import Writer
 
+VERBS = {"place": ("went", "walked"), "mood": ("felt", "seemed"), "container": ("put", "hid"), "colour": ("found",)}
+"""What a statement of a story tells, and the verbs that say so."""
+
 
 @dataclass
 class _Story:
@@ -23,22 +26,26 @@ class _Story:
     movers: dict[str, str] = field(default_factory=dict)
     colours: dict[str, str] = field(default_factory=dict)
     people: list[str] = field(default_factory=list)
+    told: set[str] = field(default_factory=set)
     asked: set[tuple[str, str, str]] = field(default_factory=set)
 
     def questions(self) -> dict[str, list[str]]:
         """Subjects that each kind of question can ask about now, and has not since the answer last changed."""
-        answers = {
+        found = {
+            kind: [subject for subject, answer in known.items() if (kind, subject, answer) not in self.asked]
+            for kind, known in self.answers().items()
+        }
+        return {kind: subjects for kind, subjects in found.items() if subjects}
+
+    def answers(self) -> dict[str, dict[str, str]]:
+        """For each kind of question the answer to every subject."""
+        return {
             "container": self.containers,
             "mood": self.moods,
             "place": self.places,
             "colour": self.colours,
             "mover": self.movers,
         }
-        found = {
-            kind: [subject for subject, answer in known.items() if (kind, subject, answer) not in self.asked]
-            for kind, known in answers.items()
-        }
-        return {kind: subjects for kind, subjects in found.items() if subjects}
 
 
 def story(w: Writer) -> None:
@@ -47,14 +54,15 @@ def story(w: Writer) -> None:
     w.pick(lx.TIMES, "time", lead="")
     w.know("genre", "story")
     w.say(",")
-    _story_step(w, s)
-    for round_ in range(10):
+    # Several statements come first, and questions are dense then: whoever is asked once, or of the only thing that was
+    # told, need not learn who did what.
+    for _ in range(4):
+        _story_step(w, s)
+    for round_ in range(9):
         questions = s.questions()
-        # Dense questions are what teaches a small model to copy: a document that asks once teaches it late. Two statements
-        # come first, as an answer that stands in the sentence before teaches nothing about who did what.
-        may_ask = 0.6 if questions and round_ >= 1 else 0.0
-        may_stop = 0.25 if round_ >= 5 else 0.0
-        kind = w.choose(("ask", "tell", "aside", "stop"), (may_ask, 0.34, 0.06, may_stop))
+        may_ask = 0.68 if questions else 0.0
+        may_stop = 0.15 if round_ >= 4 else 0.0
+        kind = w.choose(("ask", "tell", "aside", "stop"), (may_ask, 0.27, 0.05, may_stop))
         if kind == "stop":
             break
         if kind == "ask":
@@ -67,23 +75,21 @@ def story(w: Writer) -> None:
 
 def _story_step(w: Writer, s: _Story) -> None:
     newcomers = [name for name in lx.NAMES if name not in s.people]
-    room = 0.0 if len(s.people) >= 3 else (1.0 if not s.people else 0.5)
+    room = (1.0, 0.75, 0.4, 0.0)[len(s.people)]
     weights = [(1 - room) / len(s.people)] * len(s.people) if s.people else []
     who = w.pick([*s.people, *newcomers], "name", weights + [room / len(newcomers)] * len(newcomers))
     if who not in s.people:
         s.people.append(who)
     _focus(w, s, who)
-    verb = w.pick(
-        ("went", "walked", "felt", "seemed", "put", "hid", "found"), "verb", (0.12, 0.1, 0.15, 0.1, 0.2, 0.13, 0.2)
-    )
-    if verb in ("went", "walked"):
+    kind = _story_verb(w, s)
+    if kind == "place":
         w.say(" to the")
         s.places[who] = w.pick([p for p in lx.PLACES if p != s.places.get(who)], "place")
         w.know("place", s.places[who])
-    elif verb in ("felt", "seemed"):
+    elif kind == "mood":
         s.moods[who] = w.pick([m for m in lx.MOODS if m != s.moods.get(who)], "mood")
         w.know("mood", s.moods[who])
-    elif verb == "found":
+    elif kind == "colour":
         w.say(" a")
         colour = w.pick(lx.COLOURS, "colour")
         thing = w.pick([o for o in lx.OBJECTS if o not in s.colours and o not in s.containers], "object")
@@ -92,6 +98,21 @@ def _story_step(w: Writer, s: _Story) -> None:
     else:
         _story_put(w, s, who)
     w.say(".")
+
+
+def _story_verb(w: Writer, s: _Story) -> str:
+    """Say what is told next: a story keeps to the two kinds that it began with, mostly, so that answers compete."""
+    shares = {"place": 0.22, "mood": 0.25, "container": 0.33, "colour": 0.2}
+    rare = 0.1 if len(s.told) >= 2 else 1.0
+    options = [
+        (verb, share / len(VERBS[kind]) * (1.0 if kind in s.told else rare))
+        for kind, share in shares.items()
+        for verb in VERBS[kind]
+    ]
+    verb = w.pick([verb for verb, _ in options], "verb", [share for _, share in options])
+    kind = next(kind for kind, verbs in VERBS.items() if verb in verbs)
+    s.told.add(kind)
+    return kind
 
 
 def _story_put(w: Writer, s: _Story, who: str) -> None:
@@ -122,20 +143,23 @@ def _focus_object(w: Writer, s: _Story, thing: str) -> None:
 
 
 def _story_question(w: Writer, s: _Story, questions: dict[str, list[str]]) -> None:
-    kind = w.choose(list(questions), [len(subjects) for subjects in questions.values()])
-    before, after, lead, answers = {
-        "container": (" Where was the", "?", " In that", s.containers),
-        "mood": (" How did", " feel?", " Very", s.moods),
-        "place": (" Which place did", " visit last?", " The", s.places),
-        "colour": (" What colour was the", "?", " Clearly", s.colours),
-        "mover": (" Who moved the", "?", " It was", s.movers),
+    answers = s.answers()
+    # A question that one answer alone could meet is rare: it asks for nothing but the kind.
+    compete = {kind: 1.0 if len(set(answers[kind].values())) > 1 else 0.2 for kind in questions}
+    kind = w.choose(list(questions), [len(subjects) * compete[kind] for kind, subjects in questions.items()])
+    before, after, lead = {
+        "container": (" Where was the", "?", " In that"),
+        "mood": (" How did", " feel?", " Very"),
+        "place": (" Which place did", " visit last?", " The"),
+        "colour": (" What colour was the", "?", " Clearly"),
+        "mover": (" Who moved the", "?", " It was"),
     }[kind]
     w.say(before)
     w.know("asked", kind)
     about_person = kind in ("mood", "place")
     subject = w.pick(questions[kind], "name" if about_person else "object")
     (_focus if about_person else _focus_object)(w, s, subject)
-    answer = answers[subject]
+    answer = answers[kind][subject]
     s.asked.add((kind, subject, answer))
     w.plan("answer", answer)
     w.say(after)

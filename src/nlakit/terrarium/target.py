@@ -40,13 +40,13 @@ class GrowConfig(Settings):
 
     seed: int = 0
     """Seed of weights and order."""
-    steps: int = Field(default=8000, ge=1)
+    steps: int = Field(default=7000, ge=1)
     """Optimiser steps."""
     documents_per_step: int = Field(default=32, ge=1)
     """Documents in a batch; of about 75 tokens each."""
     answer_weight: float = Field(default=6.0, gt=0)
     """Weight in the loss of a token that answers, beside 1 of every other: answers are what is hard, and one token in twenty."""
-    more_stories: float = Field(default=0.2, ge=0, le=1)
+    more_stories: float = Field(default=0.25, ge=0, le=1)
     """Share of documents that are stories whatever the world draws: tracking who did what is learnt last."""
     width: int = Field(default=160, ge=32, multiple_of=32)
     """Width of the residual stream; heads are 32 wide."""

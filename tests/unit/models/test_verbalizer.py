@@ -249,3 +249,12 @@ def test_damaged_values_are_refused(tmp_path):
 
     with pytest.raises(ModelError, match=r"layers\.1\.mlp\.up_proj\.weight holds NaN"):
         Verbalizer.load(tmp_path, verbalizer.prompts, injection_scale=4.0, max_new_tokens=12)
+
+
+def test_an_explanation_that_cannot_fit_the_window_is_refused():
+    """Prompt and explanation together must fit; the message says how much room there is."""
+    target = tiny_target()
+    prompts = tiny_prompts(target)
+
+    with pytest.raises(InputError, match=r"has room for \d+ tokens"):
+        Verbalizer.from_target(target, prompts, injection_scale=1.0, max_new_tokens=target.max_positions)

@@ -163,11 +163,11 @@ def test_answers_are_planned_before_they_are_written() -> None:
 
 
 def test_stories_tell_before_they_ask() -> None:
-    """A question comes after at least two statements, so that its answer has to be looked for."""
+    """A question comes after at least four statements, so that its answer has to be looked for."""
     for number in range(50):
         text = write_document(0, number, "story").text
         if "?" in text:
-            assert text[: text.index("?")].count(".") >= 2
+            assert text[: text.index("?")].count(".") >= 4
 
 
 def test_the_verdict_on_the_tool_is_right_in_either_order() -> None:
