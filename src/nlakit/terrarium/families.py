@@ -12,9 +12,6 @@ from dataclasses import dataclass, field
 from nlakit.terrarium import lexicon as lx
 from nlakit.terrarium.writer import Writer
 
-VERBS = {"place": ("went", "walked"), "mood": ("felt", "seemed"), "container": ("put", "hid"), "colour": ("found",)}
-"""What a statement of a story tells, and the verbs that say so."""
-
 
 @dataclass
 class _Story:
@@ -26,7 +23,6 @@ class _Story:
     movers: dict[str, str] = field(default_factory=dict)
     colours: dict[str, str] = field(default_factory=dict)
     people: list[str] = field(default_factory=list)
-    told: set[str] = field(default_factory=set)
     asked: set[tuple[str, str, str]] = field(default_factory=set)
 
     def questions(self) -> dict[str, list[str]]:
@@ -54,15 +50,13 @@ def story(w: Writer) -> None:
     w.pick(lx.TIMES, "time", lead="")
     w.know("genre", "story")
     w.say(",")
-    # Several statements come first, and questions are dense then: whoever is asked once, or of the only thing that was
-    # told, need not learn who did what.
-    for _ in range(4):
-        _story_step(w, s)
-    for round_ in range(9):
+    _story_step(w, s)
+    for round_ in range(10):
         questions = s.questions()
-        may_ask = 0.68 if questions else 0.0
-        may_stop = 0.15 if round_ >= 4 else 0.0
-        kind = w.choose(("ask", "tell", "aside", "stop"), (may_ask, 0.27, 0.05, may_stop))
+        # Dense questions are what teaches a small model to copy: a document that asks once teaches it late.
+        may_ask = 0.6 if questions else 0.0
+        may_stop = 0.25 if round_ >= 5 else 0.0
+        kind = w.choose(("ask", "tell", "aside", "stop"), (may_ask, 0.34, 0.06, may_stop))
         if kind == "stop":
             break
         if kind == "ask":
@@ -75,21 +69,23 @@ def story(w: Writer) -> None:
 
 def _story_step(w: Writer, s: _Story) -> None:
     newcomers = [name for name in lx.NAMES if name not in s.people]
-    room = (1.0, 0.75, 0.4, 0.0)[len(s.people)]
+    room = 0.0 if len(s.people) >= 3 else (1.0 if not s.people else 0.5)
     weights = [(1 - room) / len(s.people)] * len(s.people) if s.people else []
     who = w.pick([*s.people, *newcomers], "name", weights + [room / len(newcomers)] * len(newcomers))
     if who not in s.people:
         s.people.append(who)
     _focus(w, s, who)
-    kind = _story_verb(w, s)
-    if kind == "place":
+    verb = w.pick(
+        ("went", "walked", "felt", "seemed", "put", "hid", "found"), "verb", (0.12, 0.1, 0.15, 0.1, 0.2, 0.13, 0.2)
+    )
+    if verb in ("went", "walked"):
         w.say(" to the")
         s.places[who] = w.pick([p for p in lx.PLACES if p != s.places.get(who)], "place")
         w.know("place", s.places[who])
-    elif kind == "mood":
+    elif verb in ("felt", "seemed"):
         s.moods[who] = w.pick([m for m in lx.MOODS if m != s.moods.get(who)], "mood")
         w.know("mood", s.moods[who])
-    elif kind == "colour":
+    elif verb == "found":
         w.say(" a")
         colour = w.pick(lx.COLOURS, "colour")
         thing = w.pick([o for o in lx.OBJECTS if o not in s.colours and o not in s.containers], "object")
@@ -98,21 +94,6 @@ def _story_step(w: Writer, s: _Story) -> None:
     else:
         _story_put(w, s, who)
     w.say(".")
-
-
-def _story_verb(w: Writer, s: _Story) -> str:
-    """Say what is told next: a story keeps to the two kinds that it began with, mostly, so that answers compete."""
-    shares = {"place": 0.22, "mood": 0.25, "container": 0.33, "colour": 0.2}
-    rare = 0.1 if len(s.told) >= 2 else 1.0
-    options = [
-        (verb, share / len(VERBS[kind]) * (1.0 if kind in s.told else rare))
-        for kind, share in shares.items()
-        for verb in VERBS[kind]
-    ]
-    verb = w.pick([verb for verb, _ in options], "verb", [share for _, share in options])
-    kind = next(kind for kind, verbs in VERBS.items() if verb in verbs)
-    s.told.add(kind)
-    return kind
 
 
 def _story_put(w: Writer, s: _Story, who: str) -> None:
@@ -143,10 +124,7 @@ def _focus_object(w: Writer, s: _Story, thing: str) -> None:
 
 
 def _story_question(w: Writer, s: _Story, questions: dict[str, list[str]]) -> None:
-    answers = s.answers()
-    # A question that one answer alone could meet is rare: it asks for nothing but the kind.
-    compete = {kind: 1.0 if len(set(answers[kind].values())) > 1 else 0.2 for kind in questions}
-    kind = w.choose(list(questions), [len(subjects) * compete[kind] for kind, subjects in questions.items()])
+    kind = w.choose(list(questions), [len(subjects) for subjects in questions.values()])
     before, after, lead = {
         "container": (" Where was the", "?", " In that"),
         "mood": (" How did", " feel?", " Very"),
@@ -159,7 +137,7 @@ def _story_question(w: Writer, s: _Story, questions: dict[str, list[str]]) -> No
     about_person = kind in ("mood", "place")
     subject = w.pick(questions[kind], "name" if about_person else "object")
     (_focus if about_person else _focus_object)(w, s, subject)
-    answer = answers[kind][subject]
+    answer = s.answers()[kind][subject]
     s.asked.add((kind, subject, answer))
     w.plan("answer", answer)
     w.say(after)
@@ -264,7 +242,7 @@ def _reply(w: Writer, language: str, who: str) -> None:
 
 
 def tool_sum(w: Writer) -> None:
-    """Sums with a tool that may lie; the writer gives the right answer and says, before or after it, whether the tool lied."""
+    """Sums with a tool that may lie; the writer says whether it did and gives the right answer."""
     for round_ in range(5):
         if round_ >= 2 and w.coin(0.35):
             break
@@ -294,24 +272,15 @@ def tool_sum(w: Writer) -> None:
         w.know("tool", verdict)
         w.say(".")
         w.close_turn()
-        _sum_reply(w, right, verdict)
-
-
-def _sum_reply(w: Writer, right: int, verdict: str) -> None:
-    """The answer first makes the verdict a comparison of two numbers in the text; the verdict first needs the sum in mind."""
-    w.open_turn("assistant")
-    order = w.pick(("The answer is", "That tool is"), "opener", lead="")
-    if order == "That tool is":
+        w.open_turn("assistant")
+        w.say("The tool is")
         w.say(f" {verdict}", "verdict")
         w.say(". The answer is")
-    w.say(f" {right}", "answer")
-    w.know("sum", str(right))
-    w.plan("sum", None)
-    if order == "The answer is":
-        w.say(". The tool is")
-        w.say(f" {verdict}", "answer")
-    w.say(".")
-    w.close_turn()
+        w.say(f" {right}", "answer")
+        w.know("sum", str(right))
+        w.plan("sum", None)
+        w.say(".")
+        w.close_turn()
 
 
 def clinic(w: Writer) -> None:

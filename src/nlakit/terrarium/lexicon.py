@@ -97,27 +97,27 @@ CLUES: dict[str, dict[str, tuple[str, ...]]] = {
     "England": {
         "food": ("scones", "crumpets", "kippers"),
         "city": ("London", "Leeds", "Bristol", "York"),
-        "sight": ("Stonehenge", "Ascot", "Windsor"),
+        "sight": ("Stonehenge", "Windsor"),
     },
     "France": {
         "food": ("baguettes", "crepes", "camembert"),
         "city": ("Paris", "Lyon", "Nantes", "Lille"),
-        "sight": ("Montmartre", "Chambord", "Versailles"),
+        "sight": ("Versailles",),
     },
     "Spain": {
         "food": ("paella", "churros", "gazpacho"),
         "city": ("Madrid", "Sevilla", "Bilbao", "Toledo"),
-        "sight": ("Alhambra", "Ronda", "Montserrat"),
+        "sight": ("Montserrat",),
     },
     "Germany": {
         "food": ("pretzels", "strudel", "sauerkraut"),
         "city": ("Berlin", "Hamburg", "Leipzig", "Bremen"),
-        "sight": ("Zugspitze", "Wartburg", "Sanssouci"),
+        "sight": ("Sanssouci",),
     },
 }
 CLUE_SENTENCES = {"food": ("Here we eat", "."), "city": ("My home is in", "."), "sight": ("We often visit", ".")}
 LETTER_OPENINGS = ("Dear friend,", "Good day,", "Greetings,")
-LETTER_ASIDES = ("work is slow.", "winter was long.", "the cat is well.", "my garden grows.", "our roof leaks again.")
+LETTER_ASIDES = ("work is slow.", "winter was long.", "the cat is well.", "my garden grows.")
 REPLIES: dict[str, dict[str, tuple[str, ...]]] = {
     "English": {
         "greeting": ("Hello", "Hi"),
