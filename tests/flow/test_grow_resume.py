@@ -34,6 +34,12 @@ def _start(folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stderr=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
+def _finish(folder: Path) -> None:
+    child = _start(folder)
+    _, errors = child.communicate(timeout=400)
+    assert child.returncode == 0, errors.decode()
+
+
 def _begun(folder: Path) -> Path:
     """Make a folder of growth that has its tokenizer: learning one takes longer than all the rest."""
     load_tokenizer(target_folder()).save_pretrained(folder / "tokenizer")
@@ -45,8 +51,7 @@ def _begun(folder: Path) -> Path:
 def test_a_killed_growth_ends_bit_for_bit_like_an_unbroken_one(tmp_path: Path) -> None:
     """The same weights and the same lines of metrics, each once."""
     unbroken, broken = _begun(tmp_path / "unbroken"), _begun(tmp_path / "broken")
-    child = _start(unbroken)
-    assert child.wait(400) == 0, child.communicate()[1].decode()
+    _finish(unbroken)
 
     child = _start(broken)
     while len(read_metrics(broken / "metrics.jsonl")) < 2:
@@ -56,8 +61,7 @@ def test_a_killed_growth_ends_bit_for_bit_like_an_unbroken_one(tmp_path: Path) -
     child.send_signal(signal.SIGKILL)
     child.communicate()
     assert not (broken / "target").exists(), "the growth ended before it could be killed"
-    child = _start(broken)
-    assert child.wait(400) == 0, child.communicate()[1].decode()
+    _finish(broken)
 
     weights = Path("target") / "model.safetensors"
     assert (unbroken / weights).read_bytes() == (broken / weights).read_bytes()
