@@ -179,13 +179,19 @@ def readme_page() -> str:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     contents = {"pair": pair_table(), "target": target_table(), "tree": f"```\n{tree(project_files())}\n```"}
     for name, content in contents.items():
-        text = text.replace(between(text, name), f"\n{content}\n")
+        begin, end = marks(name)
+        text = text.replace(f"{begin}{between(text, name)}{end}", f"{begin}\n{content}\n{end}")
     return text
+
+
+def marks(name: str) -> tuple[str, str]:
+    """Return the lines between which something is generated."""
+    return f"<!-- {name}: written by scripts/docs.py -->", f"<!-- end of {name} -->"
 
 
 def between(text: str, name: str) -> str:
     """Return what stands between the marks of this name; SystemExit when they are missing."""
-    begin, end = f"<!-- {name}: written by scripts/docs.py -->", f"<!-- end of {name} -->"
+    begin, end = marks(name)
     _, found, rest = text.partition(begin)
     content, closed, _ = rest.partition(end)
     if not (found and closed):

@@ -36,7 +36,7 @@ _POOL = 16
 
 
 class GrowConfig(Settings):
-    """How the target is grown. The defaults made the one that ships."""
+    """How the target is grown. What made the one that ships lies beside its weights, in `grow.json`."""
 
     seed: int = 0
     """Seed of weights and order."""
