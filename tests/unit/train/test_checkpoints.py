@@ -147,11 +147,3 @@ def test_optimizers_need_a_module_of_their_name(tmp_path: Path) -> None:
     module = nn.Linear(1, 1)
     with pytest.raises(InternalError, match="'n'"):
         Checkpoints(tmp_path, {"m": module}, {"n": make_optimizer(module)})
-
-
-def test_clear_removes_everything(tmp_path: Path) -> None:
-    """A finished loop gives the disk back."""
-    _, _, checkpoints = _fresh(tmp_path / "c")
-    checkpoints.save(State(1))
-    checkpoints.clear()
-    assert not (tmp_path / "c").exists()
