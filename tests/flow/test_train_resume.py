@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +47,11 @@ def _finish(recipe: Recipe, folder: Path) -> None:
     assert child.returncode == 0, errors.decode()
 
 
-def _kill_in(stage: str, lines: int, recipe: Recipe, folder: Path) -> int:
-    """Run until the stage has written that many lines, then a random moment longer, and kill -9; return the last step."""
+def _kill_in(stage: str, recipe: Recipe, folder: Path, begun: Callable[[], bool]) -> None:
+    """Run until the stage has begun, then a random moment longer, and kill -9."""
     child = _start(recipe, folder)
     deadline = time.monotonic() + 400
-    while len(read_metrics(folder / "metrics.jsonl", stage)) < lines:
+    while not begun():
         assert child.poll() is None, child.communicate()[1].decode()
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -59,21 +60,13 @@ def _kill_in(stage: str, lines: int, recipe: Recipe, folder: Path) -> int:
     child.communicate()
     assert child.returncode == -signal.SIGKILL, "the stage ended before it could be killed"
     assert not (folder / stage / "done.json").exists()
-    return int(read_metrics(folder / "metrics.jsonl", stage)[-1]["step"])
 
 
-def _kill_in_evaluate(recipe: Recipe, folder: Path) -> None:
-    """Run until the evaluation has begun, then a random moment longer, and kill -9."""
-    child = _start(recipe, folder)
-    deadline = time.monotonic() + 400
-    while not (folder / "evaluate" / "settings.json").exists():
-        assert child.poll() is None, child.communicate()[1].decode()
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    time.sleep(random.uniform(0.0, 0.3))
-    child.send_signal(signal.SIGKILL)
-    child.communicate()
-    assert not (folder / "evaluate" / "done.json").exists(), "the evaluation ended before it could be killed"
+def _kill_at_line(stage: str, lines: int, recipe: Recipe, folder: Path) -> int:
+    """Kill the stage soon after it has written that many lines; return the last step."""
+    metrics = folder / "metrics.jsonl"
+    _kill_in(stage, recipe, folder, lambda: len(read_metrics(metrics, stage)) >= lines)
+    return int(read_metrics(metrics, stage)[-1]["step"])
 
 
 def _measured(folder: Path) -> dict[str, Any]:
@@ -105,9 +98,9 @@ def test_killed_training_ends_bit_for_bit_like_an_unbroken_one(tmp_path: Path) -
     shutil.copytree(unbroken, broken)
     _finish(recipe, unbroken)
 
-    warm_steps = _kill_in("warm-start", random.randint(4, 30), recipe, broken)
-    steps = _kill_in("train", random.randint(2, 12), recipe, broken)
-    _kill_in_evaluate(recipe, broken)
+    warm_steps = _kill_at_line("warm-start", random.randint(4, 30), recipe, broken)
+    steps = _kill_at_line("train", random.randint(2, 12), recipe, broken)
+    _kill_in("evaluate", recipe, broken, (broken / "evaluate" / "settings.json").exists)
     _finish(recipe, broken)
 
     assert 0 < warm_steps < 60

@@ -90,6 +90,14 @@ def test_help_does_not_import_torch() -> None:
     assert "[]" == shown.splitlines()[-1]
 
 
+def test_python_dash_m_runs_the_command() -> None:
+    """``python -m nlakit`` is ``nlakit``, for machines whose scripts are not on the path."""
+    shown = subprocess.run(
+        [sys.executable, "-m", "nlakit", "--version"], capture_output=True, text=True, check=True
+    ).stdout
+    assert shown == CliRunner().invoke(app, ["--version"]).stdout
+
+
 def test_the_version_is_printed() -> None:
     """``nlakit --version`` prints the version and nothing else."""
     result = CliRunner().invoke(app, ["--version"])

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -122,7 +123,7 @@ def unique(documents: Iterable[Document], counts: Counter[str] | None = None) ->
         yield document
 
 
-class FileCorpus:
+class FileCorpus(ABC):
     """Files read in the order of their names: ``corpus.path`` itself, or those below it that fit ``pattern``."""
 
     name: str
@@ -156,9 +157,9 @@ class FileCorpus:
         """What else decides which documents there are."""
         return {"documents": self._config.documents}
 
+    @abstractmethod
     def _read(self, path: Path) -> Iterator[Document]:
         """Yield the documents of one file."""
-        raise NotImplementedError
 
 
 class TextCorpus(FileCorpus):

@@ -31,13 +31,15 @@ from typing import Any
 
 import pyarrow as pa
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nlakit.config import Recipe, TrainConfig, derive_seed, fingerprint
 from nlakit.data import extract
 from nlakit.data.store import Store
 from nlakit.explanations import Outcome
 from nlakit.models.pair import Pair
+from nlakit.models.reconstructor import Reconstructor
+from nlakit.models.verbalizer import Verbalizer
 from nlakit.runs import MetricsWriter, Progress, RunFolder, now, read_metrics, versions
 from nlakit.train import warm_start
 from nlakit.train.alarms import new_alarms
@@ -106,16 +108,9 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
     stage.begin(settings)
 
     pair = Pair.from_pretrained(warm.path / "pair", load_target=False)
-    verbalizer, reconstructor, variance = pair.verbalizer, pair.reconstructor, pair.card.stats.variance
-    reference = verbalizer.frozen_copy()
-    verbalizer.model.requires_grad_(True)
-    reconstructor.requires_grad_(True)
+    learner = Learner.of(pair)
     rows = PromptRows.load(store, config, seed)
-    modules = {"verbalizer": verbalizer.model, "reconstructor": reconstructor}
-    for module in modules.values():
-        module.eval()  # dropout would make the sampled and the trained distribution differ
-    optimizers = {name: make_optimizer(module) for name, module in modules.items()}
-    checkpoints = Checkpoints(stage.path / "checkpoints", modules, optimizers)
+    checkpoints = Checkpoints(stage.path / "checkpoints", learner.modules, learner.optimizers)
     state = checkpoints.resume() or State(step=-1)
     active = set(state.numbers.get("active_alarms", []))
 
@@ -129,89 +124,24 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
         task = files.enter_context(progress.task("train", total=config.steps))
         task.update(max(0, state.step))
         for step in range(state.step + 1, config.steps + 1):
-            started = time.perf_counter()
             what = f"train: step {step}"
             line: dict[str, Any] = {}
             if step > 0:  # step 0 only measures the warm start
-                # 1. Sample a group of explanations for each vector from the verbalizer as it is now.
                 chosen = prompts_at(step - 1, count=len(rows.training), size=config.prompts_per_step, seed=seed)
                 chosen = [rows.training[row] for row in chosen]
-                rolled = rollout(
-                    verbalizer,
-                    rows.vectors(chosen),
-                    group_size=config.group_size,
-                    temperature=config.temperature,
-                    max_new_tokens=config.max_new_tokens,
-                    seed=derive_seed(seed, STAGE, "rollout", step),
-                )
-                # 2. Score them by the reconstructor as it is now; its gradients wait for 4.
-                errors_N = score(reconstructor, rolled, micro_batch=config.micro_batch, what=what)
-                rewards_N = rewards(
-                    errors_N,
-                    rolled.lengths_N,
-                    rolled.failed_N,
-                    length_penalty=config.length_penalty,
-                    failed_reward=config.failed_reward,
-                )
-                advantages_PG = group_advantages(rewards_N.view(-1, config.group_size))
-                # 3. One step of the verbalizer, towards the samples that beat their group.
-                kl = surprise = gap = 0.0
-                for batch in rolled.micro_batches(config.micro_batch):
-                    ids = [rolled.samples[row].ids for row in batch]
-                    with torch.no_grad():
-                        reference_BT, _ = reference.log_probs(rolled.vectors_ND[batch], ids)
-                    log_probs_BT, mask_BT = verbalizer.log_probs(rolled.vectors_ND[batch], ids)
-                    loss = policy_loss(
-                        log_probs_BT,
-                        mask_BT,
-                        advantages_PG.flatten()[batch].to(log_probs_BT.device),
-                        reference_BT,
-                        kl_coefficient=config.kl_coefficient,
-                        total_tokens=rolled.tokens,
-                    )
-                    loss.loss.backward()
-                    kl, surprise = kl + loss.kl_sum, surprise + loss.surprise_sum
-                    gap = max(gap, rollout_gap(rolled, batch, log_probs_BT.detach()))
-                factor = warmup_constant(step - 1, warmup=config.warmup_steps)
-                verbalizer_norm = optimizer_step(
-                    optimizers["verbalizer"],
-                    learning_rate=config.verbalizer_learning_rate * factor,
-                    max_grad_norm=config.max_grad_norm,
-                    what=f"{what}: verbalizer",
-                )
-                # 4. One step of the reconstructor on the same explanations, failed ones excluded.
-                reconstructor_norm = 0.0
-                if not bool(rolled.failed_N.all()):
-                    reconstructor_norm = optimizer_step(
-                        optimizers["reconstructor"],
-                        learning_rate=config.reconstructor_learning_rate * factor,
-                        max_grad_norm=config.max_grad_norm,
-                        what=f"{what}: reconstructor",
-                    )
-                seconds = time.perf_counter() - started
-                line = {
-                    **rollout_metrics(rolled, errors_N, rewards_N, advantages_PG, variance),
-                    "kl": kl / rolled.tokens,
-                    "entropy": surprise / rolled.tokens,
-                    "rollout_gap": gap,
-                    "verbalizer_grad_norm": verbalizer_norm,
-                    "reconstructor_grad_norm": reconstructor_norm,
-                    "head_finite": float(torch.isfinite(reconstructor.value_head.weight).all()),
-                    "max_new_tokens": config.max_new_tokens,
-                    "seconds": seconds,
-                    "tokens_per_second": rolled.tokens / seconds,
-                }
+                learnt = learner.step(rows.vectors(chosen), config, step=step, seed=seed)
+                line = learnt.line
                 if step % config.sample_every == 0:
-                    write_samples(samples, step, rows.table, chosen, rolled, errors_N, rewards_N)
+                    write_samples(samples, step, rows.table, chosen, learnt)
 
-            # 5. Now and then, measure on rows that nothing trains on.
+            # Now and then, measure on rows that nothing trains on.
             improved = False
             if step % config.evaluate_every == 0 or step == config.steps:
                 line |= round_trip(
-                    verbalizer,
-                    reconstructor,
+                    learner.verbalizer,
+                    learner.reconstructor,
                     rows.validation,
-                    variance=variance,
+                    variance=learner.variance,
                     max_new_tokens=config.max_new_tokens,
                     seed=derive_seed(seed, STAGE, "validation"),
                 )
@@ -221,10 +151,10 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
             for alarm in new_alarms(history, active):
                 alarms.write(step, {"alarm": alarm.name, "message": alarm.message})
                 progress.say(f"ALARM at step {step}: {alarm.message}")
-            require_finite(reconstructor.value_head.weight, f"{what}: the reconstructor's value head")
+            require_finite(learner.reconstructor.value_head.weight, f"{what}: the reconstructor's value head")
             task.update(step, _progress_text(history))
 
-            # 6. Keep the best and the last weights.
+            # Keep the best and the last weights.
             state = State(
                 step,
                 best_step=step if improved else state.best_step,
@@ -247,6 +177,118 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
     save_pair(pair, config, warm.path / "pair", output, figures)
     stage.finish(settings, {"pair": fingerprint(warm_start.weight_hashes(output)), **figures})
     return output
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What one step sampled and found."""
+
+    rolled: Rollout
+    errors_N: Tensor
+    rewards_N: Tensor
+    line: dict[str, Any]
+    """The step's line of ``metrics.jsonl``."""
+
+
+@dataclass(frozen=True)
+class Learner:
+    """Both halves as they learn, their optimizers, and the warm start that the verbalizer is held to."""
+
+    verbalizer: Verbalizer
+    reconstructor: Reconstructor
+    reference: Verbalizer
+    modules: dict[str, nn.Module]
+    optimizers: dict[str, torch.optim.Optimizer]
+    variance: float
+
+    @classmethod
+    def of(cls, pair: Pair) -> Learner:
+        """Make everything of both halves trainable."""
+        reference = pair.verbalizer.frozen_copy()
+        modules: dict[str, nn.Module] = {"verbalizer": pair.verbalizer.model, "reconstructor": pair.reconstructor}
+        for module in modules.values():
+            module.requires_grad_(True)
+            module.eval()  # dropout would make the sampled and the trained distribution differ
+        optimizers = {name: make_optimizer(module) for name, module in modules.items()}
+        return cls(pair.verbalizer, pair.reconstructor, reference, modules, optimizers, pair.card.stats.variance)
+
+    def step(self, vectors_PD: Tensor, config: TrainConfig, *, step: int, seed: int) -> Learnt:
+        """Take one step of each half on fresh samples; DivergedError where a number is not finite."""
+        started = time.perf_counter()
+        what = f"train: step {step}"
+        # 1. Sample a group of explanations for each vector from the verbalizer as it is now.
+        rolled = rollout(
+            self.verbalizer,
+            vectors_PD,
+            group_size=config.group_size,
+            temperature=config.temperature,
+            max_new_tokens=config.max_new_tokens,
+            seed=derive_seed(seed, STAGE, "rollout", step),
+        )
+        # 2. Score them by the reconstructor as it is now; its gradients wait for 4.
+        errors_N = score(self.reconstructor, rolled, micro_batch=config.micro_batch, what=what)
+        rewards_N = rewards(
+            errors_N,
+            rolled.lengths_N,
+            rolled.failed_N,
+            length_penalty=config.length_penalty,
+            failed_reward=config.failed_reward,
+        )
+        advantages_PG = group_advantages(rewards_N.view(-1, config.group_size))
+        # 3. One step of the verbalizer, towards the samples that beat their group.
+        factor = warmup_constant(step - 1, warmup=config.warmup_steps)
+        sums = self._policy_gradients(rolled, advantages_PG.flatten(), config)
+        verbalizer_norm = optimizer_step(
+            self.optimizers["verbalizer"],
+            learning_rate=config.verbalizer_learning_rate * factor,
+            max_grad_norm=config.max_grad_norm,
+            what=f"{what}: verbalizer",
+        )
+        # 4. One step of the reconstructor on the same explanations, failed ones excluded.
+        reconstructor_norm = 0.0
+        if not bool(rolled.failed_N.all()):
+            reconstructor_norm = optimizer_step(
+                self.optimizers["reconstructor"],
+                learning_rate=config.reconstructor_learning_rate * factor,
+                max_grad_norm=config.max_grad_norm,
+                what=f"{what}: reconstructor",
+            )
+        seconds = time.perf_counter() - started
+        line = {
+            **rollout_metrics(rolled, errors_N, rewards_N, advantages_PG, self.variance),
+            "kl": sums["kl"] / rolled.tokens,
+            "entropy": sums["surprise"] / rolled.tokens,
+            "rollout_gap": sums["gap"],
+            "verbalizer_grad_norm": verbalizer_norm,
+            "reconstructor_grad_norm": reconstructor_norm,
+            "head_finite": float(torch.isfinite(self.reconstructor.value_head.weight).all()),
+            "max_new_tokens": config.max_new_tokens,
+            "seconds": seconds,
+            "tokens_per_second": rolled.tokens / seconds,
+        }
+        return Learnt(rolled, errors_N, rewards_N, line)
+
+    def _policy_gradients(self, rolled: Rollout, advantages_N: Tensor, config: TrainConfig) -> dict[str, float]:
+        """Leave the gradient of the policy loss on the verbalizer; return sums over tokens, and the largest gap."""
+        sums = {"kl": 0.0, "surprise": 0.0, "gap": 0.0}
+        for batch in rolled.micro_batches(config.micro_batch):
+            ids = [rolled.samples[row].ids for row in batch]
+            with torch.no_grad():
+                reference_BT, _ = self.reference.log_probs(rolled.vectors_ND[batch], ids)
+            log_probs_BT, mask_BT = self.verbalizer.log_probs(rolled.vectors_ND[batch], ids)
+            loss = policy_loss(
+                log_probs_BT,
+                mask_BT,
+                advantages_N[batch].to(log_probs_BT.device),
+                reference_BT,
+                kl_coefficient=config.kl_coefficient,
+                total_tokens=rolled.tokens,
+            )
+            loss.loss.backward()
+            sums["kl"] += loss.kl_sum
+            sums["surprise"] += loss.surprise_sum
+            sums["gap"] = max(sums["gap"], rollout_gap(rolled, batch, log_probs_BT.detach()))
+        return sums
 
 
 def rollout_metrics(
@@ -280,18 +322,11 @@ def rollout_gap(rolled: Rollout, batch: list[int], log_probs_BT: Tensor) -> floa
     return gap
 
 
-def write_samples(
-    samples: MetricsWriter,
-    step: int,
-    table: pa.Table,
-    chosen: list[int],
-    rolled: Rollout,
-    errors_N: Tensor,
-    rewards_N: Tensor,
-) -> None:
+def write_samples(samples: MetricsWriter, step: int, table: pa.Table, chosen: list[int], learnt: Learnt) -> None:
     """Append the first sample of a few vectors to ``samples.jsonl``, for people to read."""
     for prompt, row in enumerate(chosen[:SHOWN_PROMPTS]):
-        found = rolled.samples[prompt * rolled.group_size]
+        sample = prompt * learnt.rolled.group_size
+        found = learnt.rolled.samples[sample]
         place = table.slice(row, 1).to_pylist()[0]
         samples.write(
             step,
@@ -299,8 +334,8 @@ def write_samples(
                 **place,
                 "outcome": found.outcome.value,
                 "text": found.text,
-                "error": float(errors_N[prompt * rolled.group_size]),
-                "reward": float(rewards_N[prompt * rolled.group_size]),
+                "error": float(learnt.errors_N[sample]),
+                "reward": float(learnt.rewards_N[sample]),
             },
         )
 
