@@ -88,10 +88,16 @@ def store_settings(recipe: Recipe, target: Target, site: Site, corpus: str) -> d
 
 
 def open_store(folder: RunFolder) -> Store:
-    """Open the store of a run; RunError when its stage is not finished."""
+    """Open the store of a run, every byte as it was written.
+
+    Raises RunError when its stage is not finished, and DamagedShardError when a file was changed since: training on
+    damaged vectors would go unnoticed.
+    """
     stage = folder.stage(STAGE)
     _ = stage.outputs
-    return Store(stage.path)
+    store = Store(stage.path)
+    store.require_sound()
+    return store
 
 
 def require_store_of(recipe: Recipe, store: Store, target: Target, site: Site) -> None:

@@ -274,6 +274,12 @@ class Store:
         """Hash every file and return what is wrong, a sentence each; an empty list when all is well."""
         return [problem for shard in self.manifest.shards for problem in shard_problems(self.folder, shard)]
 
+    def require_sound(self) -> None:
+        """Hash every file; DamagedShardError names the damaged ones."""
+        problems = self.verify()
+        if problems:
+            raise damaged_error(self.folder, problems)
+
     def _read(self, shard: int, rows: np.ndarray | slice) -> Tensor:
         if shard not in self._maps:
             self._maps[shard] = self._map(self.manifest.shards[shard])

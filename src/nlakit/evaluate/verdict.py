@@ -131,14 +131,16 @@ def _training_sentence(measures: Measures) -> str | None:
     if not _known(measures, "fve", "fve_warm_start"):
         return None
     before, after = measures["fve_warm_start"], measures["fve"]
-    if after.low > before.high:
-        how = "raised it, and the intervals do not touch"
-    elif after.value > before.value:
-        how = "raised it, within the intervals"
-    elif after.high < before.low:
-        how = "lowered it, and the intervals do not touch"
+    low, high = after.low - before.high, after.high - before.low
+    if _known(measures, "fve_gain"):  # row by row the same vectors are compared, which shows smaller changes
+        low, high = measures["fve_gain"].low, measures["fve_gain"].high
+    apart = ", and the intervals do not touch" if after.low > before.high or after.high < before.low else ""
+    if low > 0:
+        how = f"raised it{apart}"
+    elif high < 0:
+        how = f"lowered it{apart}"
     else:
-        how = "did not raise it"
+        how = "changed it by less than these rows can show"
     text = f"The warm start alone gave {number(measures, 'fve_warm_start')}; reinforcement learning {how}"
     if _known(measures, "fve_gain"):
         text += f". Row by row the gain is {number(measures, 'fve_gain')} ({interval(measures, 'fve_gain')})"

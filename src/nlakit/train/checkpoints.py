@@ -28,7 +28,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from nlakit.errors import InternalError, RunError
+from nlakit.errors import DivergedError, InternalError, RunError
 from nlakit.storage import atomic_folder, require_free_space
 
 _FOLDER = re.compile(r"step-(\d{8})")
@@ -71,7 +71,11 @@ class Checkpoints:
         """Write a checkpoint, then remove those that are neither the newest nor the best.
 
         Raises:
-            StorageFullError: if the disk cannot hold it; the checkpoints that were there are untouched.
+            StorageFullError: if the disk cannot hold it.
+            DivergedError: if a weight is not finite.
+            RunError: if the weights, loaded again, are not what was saved.
+
+        Whatever is raised, the checkpoints that were there are untouched.
         """
         weights = {name: _weights(module) for name, module in self.modules.items()}
         moments = {name: _moments(self.modules[name], optimizer) for name, optimizer in self.optimizers.items()}
@@ -84,6 +88,7 @@ class Checkpoints:
         with atomic_folder(target) as folder:
             for name, tensors in weights.items():
                 save_file(tensors, folder / f"{name}.safetensors")
+                _read_back(tensors, folder / f"{name}.safetensors", f"{target}: {name}")
             for name, tensors in moments.items():
                 save_file(tensors, folder / f"{name}.optimizer.safetensors")
             content = {
@@ -156,6 +161,21 @@ class Checkpoints:
 def _weights(module: nn.Module) -> dict[str, Tensor]:
     """Return what training changes, tied parameters once; frozen parameters are the caller's to load."""
     return {name: tensor.detach().contiguous().cpu() for name, tensor in _changing(module).items()}
+
+
+def _read_back(saved: Mapping[str, Tensor], path: Path, what: str) -> None:
+    stored = load_file(path)
+    for name, tensor in saved.items():
+        if not bool(torch.isfinite(stored[name]).all()):
+            raise DivergedError(
+                f"{what}: {name} is not finite; the checkpoint before is kept. Lower the learning rate "
+                "and start the stage again"
+            )
+        if not torch.equal(stored[name], tensor):
+            raise RunError(
+                f"{what}: {name} was read back with other values than were written; the checkpoint before is kept. "
+                "Check the disk, then run the same command again"
+            )
 
 
 def _changing(module: nn.Module) -> dict[str, Tensor]:

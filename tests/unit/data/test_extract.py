@@ -16,7 +16,7 @@ from nlakit.data.corpus import Document, Message
 from nlakit.data.extract import extract_rows, read_vectors
 from nlakit.data.sampling import split_of
 from nlakit.data.store import ROW_SCHEMA, Store
-from nlakit.errors import InputError, ModelError, RunError, StoreError
+from nlakit.errors import DamagedShardError, InputError, ModelError, RunError, StoreError
 from nlakit.models.sites import Site
 from nlakit.models.target import Target
 from nlakit.progress import Progress
@@ -279,6 +279,18 @@ def test_empty_corpus(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match="the corpus 'jsonl' holds no document"):
         extract.run(recipe, RunFolder(tmp_path / "run"), Progress(silent=True))
+
+
+def test_a_changed_byte_stops_the_next_stage(tmp_path: Path) -> None:
+    """A shard that still has its size and header, but other numbers, is found before anything is trained on it."""
+    folder = run(tmp_path)
+    shard = folder / "shard-00000.safetensors"
+    content = bytearray(shard.read_bytes())
+    content[-1] ^= 1
+    shard.write_bytes(content)
+
+    with pytest.raises(DamagedShardError, match=r"shard-00000.safetensors"):
+        extract.open_store(RunFolder(tmp_path / "run"))
 
 
 def test_store_of_an_unfinished_stage(tmp_path: Path) -> None:

@@ -15,10 +15,10 @@ def with_measures(**changes: tuple[float, float, float] | None) -> Evaluation:
     found = measures()
     for name, numbers in changes.items():
         if numbers is None:
-            del found[name]
+            found.pop(name, None)
         else:
             value, low, high = numbers
-            found[name] = Measure(value=value, low=low, high=high, n=found[name].n, split="heldout")
+            found[name] = Measure(value=value, low=low, high=high, n=1000, split="heldout")
     return evaluation(measures=found)
 
 
@@ -57,17 +57,21 @@ def test_a_pair_that_no_control_stays_below_is_called_broken(control: str, words
 
 
 @pytest.mark.parametrize(
-    ("before", "words"),
+    ("before", "gain", "words"),
     [
-        ((0.812, 0.797, 0.826), "raised it, and the intervals do not touch"),
-        ((0.870, 0.857, 0.882), "raised it, within the intervals"),
-        ((0.880, 0.870, 0.890), "did not raise it"),
-        ((0.920, 0.910, 0.930), "lowered it, and the intervals do not touch"),
+        ((0.812, 0.797, 0.826), (0.060, 0.040, 0.080), "raised it, and the intervals do not touch"),
+        ((0.870, 0.857, 0.882), (0.012, 0.003, 0.021), "raised it. Row by row"),
+        ((0.870, 0.857, 0.882), (0.012, -0.003, 0.021), "changed it by less than these rows can show"),
+        ((0.880, 0.870, 0.890), (-0.01, -0.02, -0.001), "lowered it. Row by row"),
+        ((0.920, 0.910, 0.930), None, "lowered it, and the intervals do not touch."),
+        ((0.870, 0.857, 0.882), None, "changed it by less than these rows can show."),
     ],
 )
-def test_what_reinforcement_learning_did(before: tuple[float, float, float], words: str) -> None:
-    """The sentence follows the intervals and not the point values alone."""
-    assert words in summarise(with_measures(fve_warm_start=before)).sentences[1]
+def test_what_reinforcement_learning_did(
+    before: tuple[float, float, float], gain: tuple[float, float, float] | None, words: str
+) -> None:
+    """The sentence follows the intervals, row by row where that was measured, and not the point values alone."""
+    assert words in summarise(with_measures(fve_warm_start=before, fve_gain=gain)).sentences[1]
 
 
 def test_without_truth_nothing_is_said_about_it() -> None:

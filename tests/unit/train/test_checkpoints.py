@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from nlakit.errors import InternalError, RunError
+from nlakit.errors import DivergedError, InternalError, RunError
+from nlakit.train import checkpoints as module_under_test
 from nlakit.train.checkpoints import Checkpoints, State
 from nlakit.train.optimise import make_optimizer, optimizer_step
 
@@ -147,3 +148,22 @@ def test_optimizers_need_a_module_of_their_name(tmp_path: Path) -> None:
     module = nn.Linear(1, 1)
     with pytest.raises(InternalError, match="'n'"):
         Checkpoints(tmp_path, {"m": module}, {"n": make_optimizer(module)})
+
+
+@pytest.mark.parametrize(("value", "error"), [(float("nan"), DivergedError), (0.5, RunError)])
+def test_a_checkpoint_is_read_back_before_the_one_before_it_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: float, error: type[Exception]
+) -> None:
+    """Weights that are not finite, or that the disk did not keep, are an error, and the older checkpoint stays."""
+    module, _, checkpoints = _fresh(tmp_path)
+    checkpoints.save(State(1))
+    real = module_under_test.save_file
+
+    def changed(tensors: dict[str, torch.Tensor], path: Path) -> None:
+        real({name: torch.full_like(tensor, value) for name, tensor in tensors.items()}, path)
+
+    monkeypatch.setattr(module_under_test, "save_file", changed)
+    with pytest.raises(error, match=r"step-00000002: m: .* the checkpoint before is kept"):
+        checkpoints.save(State(2))
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
+    assert torch.isfinite(module.embedding.weight).all()
