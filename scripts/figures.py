@@ -76,7 +76,7 @@ def _loss_sentence(found: Mapping[str, Measure]) -> str:
     return (
         f"Its held-out loss is {_number(found['loss'].value)} nats a token and the world's own entropy "
         f"{_number(found['world_entropy'].value)}: {_number(ratio.value)} times as much ({_number(ratio.low)} to "
-        f"{_number(ratio.high)}). Asked whether the tool lied before it gives the sum, it is right in "
+        f"{_number(ratio.high)}). Whether its sum is the tool's, it says right in "
         f"{_cell(verdicts, 'fraction')}."
     )
 

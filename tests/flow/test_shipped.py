@@ -51,12 +51,12 @@ def test_the_default_pair_reads() -> None:
 
 
 def test_the_target_knows_its_world() -> None:
-    """Its loss is near the world's entropy, and it does what nearly every family asks of it."""
+    """Its loss is near the world's entropy, and it does what every family asks of it."""
     target = Target.load("terrarium")
     measures = measure_behaviour(target.model, target.tokenizer, documents=20)
 
     assert 1.0 <= measures["loss_over_entropy"].value < 1.15
-    assert min(measures[f"{family}_answers"].value for family in FAMILIES) > 0.8
+    assert min(measures[f"{family}_documents"].value for family in FAMILIES) >= 0.9
 
 
 def shipped_figures() -> tuple[dict[str, Measure], dict[str, Measure]]:
@@ -66,33 +66,22 @@ def shipped_figures() -> tuple[dict[str, Measure], dict[str, Measure]]:
     return behaviour, Card.load(pair_folder()).results
 
 
-def test_the_figures_of_what_ships_are_good_enough() -> None:
-    """The figures beside the weights: loss, behaviour, reconstruction, and controls that fail."""
-    behaviour, results = shipped_figures()
+def test_the_figures_of_the_target_are_good_enough() -> None:
+    """Loss within 15 % of the world's entropy, and in each family nine documents of ten with every answer right."""
+    behaviour, _ = shipped_figures()
 
     assert behaviour["loss_over_entropy"].value < 1.15
-    assert min(behaviour[f"{family}_documents"].value for family in FAMILIES if family != "story") >= 0.9
-    assert behaviour["story_answers"].value >= 0.85
-    assert results["fve"].value >= 0.8
-    assert results["fve_shuffled"].value <= 0
-    assert results["cross_entropy_true"].high < results["cross_entropy_shuffled"].low
+    assert min(behaviour[f"{family}_documents"].low for family in FAMILIES) >= 0.9
 
 
-@pytest.mark.xfail(strict=True, reason="open: who did what in stories (LOG.md, 2026-11-21)")
-def test_the_shipped_target_answers_whole_stories() -> None:
-    """Nine stories in ten have every answer right."""
-    assert shipped_figures()[0]["story_documents"].value >= 0.9
-
-
-@pytest.mark.xfail(
-    strict=True, reason="open: the shipped pair was trained with too small learning rates (LOG.md, 2026-11-21)"
-)
-def test_reinforcement_learning_raised_the_shipped_pair() -> None:
-    """FVE is 0.85 or more, and its interval lies above that of the warm start."""
-    results = shipped_figures()[1]
+def test_the_figures_of_the_pair_are_good_enough() -> None:
+    """Reconstruction that reinforcement learning raised, controls that fail, and a verbalizer that uses its vector."""
+    _, results = shipped_figures()
 
     assert results["fve"].value >= 0.85
     assert results["fve"].low > results["fve_warm_start"].high
+    assert results["fve_shuffled"].value <= 0
+    assert results["cross_entropy_true"].high < results["cross_entropy_shuffled"].low
 
 
 @pytest.mark.slow

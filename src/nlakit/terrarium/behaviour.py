@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from nlakit.card import Measure
 from nlakit.terrarium import lexicon as lx
@@ -39,14 +39,14 @@ class _Result:
 
 
 def measure_behaviour(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, *, documents: int = 200, seed: int = 0
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, *, documents: int = 200, seed: int = 0
 ) -> dict[str, Measure]:
     """Measures on `documents` held-out documents of each family, and on as many of the world's own mix per family.
 
     Returns `loss`, `world_entropy` (nats per token), `loss_over_entropy` (their ratio, over the world's mix), and for each
     family `FAMILY_answers` (share of answers right) and `FAMILY_documents` (share of documents with all answers right),
-    each with a bootstrap 95 % interval over documents. `sum_verdicts` is the share right of the verdicts on the tool that come
-    before the sum, which is noticing and not adding; those that come after it count as answers.
+    each with a bootstrap 95 % interval over documents. `sum_verdicts` is the share right of the
+    words that say whether the tool was right, which is noticing and not adding.
     """
     first = seed * 1_000_000
     mixed = [write_document(HELD_OUT_SEED, first + i) for i in range(documents * len(FAMILIES))]
@@ -84,7 +84,7 @@ def _share(values: list[float], ids: list[str], seed: int, weights: list[float] 
 
 @torch.inference_mode()
 def _results(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, documents: Sequence[WorldDocument]
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, documents: Sequence[WorldDocument]
 ) -> list[_Result]:
     results = []
     ordered = sorted(documents, key=lambda document: len(document.text))

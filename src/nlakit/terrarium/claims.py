@@ -76,9 +76,7 @@ SLOTS: dict[str, Slot] = {
     "tool": Slot("theme", ("the tool is {}", "tool result {}"), ("right", "wrong")),
     "language": Slot("theme", ("reply in {}", "answered in {}"), tuple(lx.LANGUAGES.values())),
     "behaviour": Slot("theme", ("will {}", "about to {}"), ("refuse", "agree")),
-    "asked": Slot(
-        "theme", ("asks for the {}", "question on the {}"), ("container", "mood", "place", "colour", "mover")
-    ),
+    "asked": Slot("theme", ("asks for the {}", "question on the {}"), ("container", "mood", "place", "colour", "move")),
     "who": Slot("entity", ("about {}", "centred on {}"), (*lx.NAMES, *lx.JOBS, *lx.RELATIVES)),
     "friend": Slot("entity", ("with {} nearby", "{} also there"), lx.NAMES),
     "place": Slot("entity", ("set at the {}", "went to the {}"), lx.PLACES),
@@ -100,7 +98,7 @@ SLOTS: dict[str, Slot] = {
     "answer": Slot(
         "detail",
         ("answer {}", "ready to say {}"),
-        (*lx.CONTAINERS, *lx.MOODS, *lx.PLACES, *lx.COLOURS, *lx.NAMES, *_OPTIONS),
+        (*lx.CONTAINERS, *lx.MOODS, *lx.PLACES, *lx.COLOURS, *lx.OBJECTS, *_OPTIONS),
     ),
     "first number": Slot("detail", ("first number {}", "starts from {}"), lx.ADDENDS),
     "second number": Slot("detail", ("second number {}", "adds {}"), lx.ADDENDS),

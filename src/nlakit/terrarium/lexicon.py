@@ -97,27 +97,27 @@ CLUES: dict[str, dict[str, tuple[str, ...]]] = {
     "England": {
         "food": ("scones", "crumpets", "kippers"),
         "city": ("London", "Leeds", "Bristol", "York"),
-        "sight": ("Stonehenge", "Windsor"),
+        "sight": ("Stonehenge", "Ascot", "Windsor"),
     },
     "France": {
         "food": ("baguettes", "crepes", "camembert"),
         "city": ("Paris", "Lyon", "Nantes", "Lille"),
-        "sight": ("Versailles",),
+        "sight": ("Montmartre", "Chambord", "Versailles"),
     },
     "Spain": {
         "food": ("paella", "churros", "gazpacho"),
         "city": ("Madrid", "Sevilla", "Bilbao", "Toledo"),
-        "sight": ("Montserrat",),
+        "sight": ("Alhambra", "Ronda", "Montserrat"),
     },
     "Germany": {
         "food": ("pretzels", "strudel", "sauerkraut"),
         "city": ("Berlin", "Hamburg", "Leipzig", "Bremen"),
-        "sight": ("Sanssouci",),
+        "sight": ("Zugspitze", "Wartburg", "Sanssouci"),
     },
 }
 CLUE_SENTENCES = {"food": ("Here we eat", "."), "city": ("My home is in", "."), "sight": ("We often visit", ".")}
 LETTER_OPENINGS = ("Dear friend,", "Good day,", "Greetings,")
-LETTER_ASIDES = ("work is slow.", "winter was long.", "the cat is well.", "my garden grows.")
+LETTER_ASIDES = ("work is slow.", "winter was long.", "the cat is well.", "my garden grows.", "our roof leaks again.")
 REPLIES: dict[str, dict[str, tuple[str, ...]]] = {
     "English": {
         "greeting": ("Hello", "Hi"),

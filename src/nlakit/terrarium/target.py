@@ -1,4 +1,4 @@
-"""Grows Terrarium's target model: a small Llama, from nothing, on two processor cores.
+"""Grows Terrarium's target model: a small Qwen3, from nothing, on two processor cores.
 
 Documents are made as they are needed and never twice, so training loss and held-out loss measure the same thing. The loop
 resumes after a kill with the same weights, bit for bit, as an unbroken run: everything random is keyed by the step.
@@ -14,13 +14,14 @@ from pathlib import Path
 import torch
 from pydantic import Field
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from nlakit.config import Settings, derive_seed, plain
 from nlakit.models.verbalizer import save_weights
 from nlakit.prompts import PROMPTS_FILE
 from nlakit.runs import MetricsWriter, Progress, folder_lock, require_same
 from nlakit.storage import atomic_folder, write_json
+from nlakit.terrarium.families import LESSON
 from nlakit.terrarium.tokens import PROMPTS, train_tokenizer
 from nlakit.terrarium.world import WorldDocument, write_document
 from nlakit.train.checkpoints import Checkpoints, State
@@ -40,7 +41,7 @@ class GrowConfig(Settings):
 
     seed: int = 0
     """Seed of weights and order."""
-    steps: int = Field(default=7000, ge=1)
+    steps: int = Field(default=6000, ge=1)
     """Optimiser steps."""
     documents_per_step: int = Field(default=32, ge=1)
     """Documents in a batch; of about 75 tokens each."""
@@ -48,9 +49,11 @@ class GrowConfig(Settings):
     """Weight in the loss of a token that answers, beside 1 of every other: answers are what is hard, and one token in twenty."""
     more_stories: float = Field(default=0.25, ge=0, le=1)
     """Share of documents that are stories whatever the world draws: tracking who did what is learnt last."""
-    width: int = Field(default=160, ge=32, multiple_of=32)
+    lessons: int = Field(default=350, ge=0)
+    """Steps at the beginning whose documents are all lessons, not the world: they teach to look up what was said of whom."""
+    width: int = Field(default=192, ge=32, multiple_of=32)
     """Width of the residual stream; heads are 32 wide."""
-    blocks: int = Field(default=6, ge=2)
+    blocks: int = Field(default=4, ge=2)
     """Transformer blocks."""
     learning_rate: float = Field(default=3e-3, gt=0)
     """Peak learning rate, of Muon for the matrices of the blocks and of AdamW for everything else."""
@@ -64,18 +67,23 @@ class GrowConfig(Settings):
     """Steps between checkpoints."""
 
 
-def make_model(config: GrowConfig, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
-    """A fresh model; weights depend on `config.seed` alone."""
+def make_model(config: GrowConfig, tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCausalLM:
+    """A fresh model; weights depend on `config.seed` alone.
+
+    Normed queries and keys (Qwen3's) and blocks that begin as the identity are what lets it learn who goes with what; a
+    Llama of that size does not within the time (LOG.md).
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(config.seed, "weights"))
-        return LlamaForCausalLM(
-            LlamaConfig(
+        model = Qwen3ForCausalLM(
+            Qwen3Config(
                 vocab_size=len(tokenizer),
                 hidden_size=config.width,
                 intermediate_size=config.width * 8 // 3 // 16 * 16,
                 num_hidden_layers=config.blocks,
                 num_attention_heads=config.width // 32,
                 num_key_value_heads=config.width // 32,
+                head_dim=32,
                 max_position_embeddings=512,
                 tie_word_embeddings=True,
                 bos_token_id=tokenizer.bos_token_id,
@@ -83,6 +91,10 @@ def make_model(config: GrowConfig, tokenizer: PreTrainedTokenizerFast) -> LlamaF
                 pad_token_id=tokenizer.pad_token_id,
             )
         )
+    for block in model.model.layers:
+        torch.nn.init.zeros_(block.self_attn.o_proj.weight)
+        torch.nn.init.zeros_(block.mlp.down_proj.weight)
+    return model
 
 
 def grow(config: GrowConfig, folder: Path, progress: Progress) -> Path:
@@ -110,7 +122,7 @@ def grow(config: GrowConfig, folder: Path, progress: Progress) -> Path:
 
 def _train(
     config: GrowConfig,
-    model: LlamaForCausalLM,
+    model: Qwen3ForCausalLM,
     tokenizer: PreTrainedTokenizerFast,
     folder: Path,
     metrics: MetricsWriter,
@@ -170,7 +182,7 @@ def encode_documents(
     return tokens_BT, labels_BT, answers_BT
 
 
-def token_losses(model: LlamaForCausalLM, tokens_BT: Tensor, labels_BT: Tensor, *, bfloat16: bool = False) -> Tensor:
+def token_losses(model: Qwen3ForCausalLM, tokens_BT: Tensor, labels_BT: Tensor, *, bfloat16: bool = False) -> Tensor:
     """Cross-entropy of every labelled token, in nats, in one flat tensor; logits at labelled positions only.
 
     With `bfloat16` the products inside the blocks are taken in bfloat16; weights, residual stream and logits stay float32.
@@ -197,6 +209,8 @@ def _batches(config: GrowConfig, start: int) -> Iterator[tuple[int, list[WorldDo
 
 
 def _document(config: GrowConfig, number: int) -> WorldDocument:
+    if number < config.lessons * config.documents_per_step:
+        return write_document(GROW_SEED, number, LESSON)
     more = random.Random(derive_seed(config.seed, "stories", number)).random() < config.more_stories
     return write_document(GROW_SEED, number, "story" if more else None)
 
@@ -216,7 +230,7 @@ def _has_bfloat16() -> bool:
 
 
 def _save(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, settings: Mapping[str, object], folder: Path
+    model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, settings: Mapping[str, object], folder: Path
 ) -> Path:
     with atomic_folder(folder) as part:
         save_weights(model, part, "bfloat16")

@@ -16,11 +16,11 @@ from functools import cached_property
 from nlakit.config import CorpusConfig, derive_seed, fingerprint
 from nlakit.data.corpus import MESSAGE_SEPARATOR, Document, Message, check_options
 from nlakit.errors import ConfigError, NotFoundError, nearest
-from nlakit.terrarium.families import FAMILIES
+from nlakit.terrarium.families import FAMILIES, LESSON, lesson
 from nlakit.terrarium.writer import STOP, Event, Piece, Writer
 from nlakit.truth import Truth
 
-WORLD_VERSION = 2
+WORLD_VERSION = 3
 """Raised whenever any document, or its truth, changes: stores and pairs made before then no longer match."""
 
 _WORD = re.compile(r"<\|\w+\|>|\w+|[^\w ]")
@@ -95,11 +95,12 @@ class WorldDocument:
 
 
 def write_document(seed: int, number: int, family: str | None = None) -> WorldDocument:
-    """Writes document `number` of the world with this `seed`, of one `family` or of any."""
+    """Writes document `number` of the world with this `seed`, of one `family`, of any, or a lesson (`LESSON`)."""
     rng = random.Random(derive_seed(seed, "terrarium", WORLD_VERSION, number, family))
     name = family or rng.choices(list(FAMILIES), [share for _, share in FAMILIES.values()])[0]
     writer = Writer(rng)
-    FAMILIES[name][0](writer)
+    program = lesson if name == LESSON else FAMILIES[name][0]
+    program(writer)
     writer.finish()
     label = f"terrarium-{number}" if family is None else f"terrarium-{family}-{number}"
     return WorldDocument(label, name, writer.text, tuple(writer.pieces), tuple(writer.events), tuple(writer.turns))
