@@ -19,7 +19,7 @@ from nlakit.runs import folder_lock, read_metrics
 from nlakit.terrarium import target_folder
 from nlakit.terrarium.target import GrowConfig, grow
 
-CONFIG = GrowConfig(steps=100, documents_per_step=2, width=32, blocks=2, checkpoint_every=10)
+CONFIG = GrowConfig(steps=100, lessons=50, documents_per_step=2, width=32, blocks=2, checkpoint_every=10)
 CHILD = """
 import sys
 from pathlib import Path

@@ -22,9 +22,9 @@ from nlakit.terrarium.claims import KINDS
 from nlakit.terrarium.families import FAMILIES
 from nlakit.terrarium.target import GrowConfig, encode_documents, grow, make_model, schedule, token_losses
 from nlakit.terrarium.tokens import train_tokenizer
-from nlakit.terrarium.world import write_document
+from nlakit.terrarium.world import WorldDocument, write_document
 
-SMALL = GrowConfig(steps=6, documents_per_step=2, width=32, blocks=2, checkpoint_every=2)
+SMALL = GrowConfig(steps=6, lessons=3, documents_per_step=2, width=32, blocks=2, checkpoint_every=2)
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +62,8 @@ def test_every_word_is_one_token(tokenizer: PreTrainedTokenizerFast) -> None:
 def test_losses_skip_padding_and_the_first_token(tokenizer: PreTrainedTokenizerFast) -> None:
     """A document alone and beside a longer one loses the same; every token but the first is counted."""
     model = make_model(SMALL, tokenizer)
+    for weights in model.parameters():  # fresh blocks pass their input on: padding could not disturb them
+        torch.nn.init.normal_(weights, std=0.1)
     short, long = sorted((write_document(0, n) for n in range(2)), key=lambda d: len(d.text))
     tokens_BT, labels_BT, _ = encode_documents(tokenizer, [short])
     alone = token_losses(model, tokens_BT, labels_BT)
@@ -86,6 +88,30 @@ def test_schedule_warms_up_holds_and_falls_to_zero() -> None:
     config = GrowConfig(steps=100, warmup_steps=10, decay_share=0.5)
 
     assert [schedule(config, step) for step in (0, 4, 9, 30, 75, 100)] == [0.1, 0.5, 1.0, 1.0, 0.5, 0.0]
+
+
+@pytest.mark.usefixtures("known_tokenizer")
+def test_a_growth_begins_with_lessons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The documents of the first steps are lessons, and all others come from the world."""
+    asked: list[str | None] = []
+
+    def write(seed: int, number: int, family: str | None) -> WorldDocument:
+        asked.append(family)
+        return write_document(seed, number, family)
+
+    monkeypatch.setattr(target_module, "write_document", write)
+    grow(SMALL.model_copy(update={"steps": 16, "more_stories": 0.0}), tmp_path, Progress(silent=True))
+
+    assert asked == ["lesson"] * 3 * 2 + [None] * 13 * 2
+
+
+def test_fresh_blocks_pass_their_input_on(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Before training the last hidden state is the normed embedding."""
+    model = make_model(SMALL, tokenizer)
+    tokens_BT = torch.tensor([[5, 6, 7]])
+    embedded_BTD = model.model.norm(model.model.embed_tokens(tokens_BT))
+
+    torch.testing.assert_close(model.model(input_ids=tokens_BT).last_hidden_state, embedded_BTD)
 
 
 class _Cut(Progress):
