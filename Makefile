@@ -10,7 +10,7 @@ RUN ?= runs/demo
 BIN := .venv/bin
 STAMP := .venv/.set-up
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-SAMPLE := One morning, Mia put the key in the box. Tom felt sad. Where was the key? In that
+SAMPLE := One morning, Mia put the key in the box. Tom felt sad. Mia went to the park. Tom hid the coin in the bag. Where was the key? In that
 
 .PHONY: setup test check demo bench docs frozen clean
 
