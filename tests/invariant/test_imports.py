@@ -28,6 +28,7 @@ LAYERS = (
     ("terrarium",),
     ("pipeline",),
     ("cli", "testing"),
+    ("__main__",),
 )
 LAYER = {part: index for index, parts in enumerate(LAYERS) for part in parts}
 

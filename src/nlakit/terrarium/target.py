@@ -21,7 +21,7 @@ from nlakit.models.verbalizer import save_weights
 from nlakit.prompts import PROMPTS_FILE
 from nlakit.runs import MetricsWriter, Progress, folder_lock, require_same
 from nlakit.storage import atomic_folder, write_json
-from nlakit.terrarium.families import LESSON
+from nlakit.terrarium.stories import LESSON
 from nlakit.terrarium.tokens import PROMPTS, train_tokenizer
 from nlakit.terrarium.world import WorldDocument, write_document
 from nlakit.train.checkpoints import Checkpoints, State

@@ -16,7 +16,8 @@ from functools import cached_property
 from nlakit.config import CorpusConfig, derive_seed, fingerprint
 from nlakit.data.corpus import MESSAGE_SEPARATOR, Document, Message, check_options
 from nlakit.errors import ConfigError, NotFoundError, nearest
-from nlakit.terrarium.families import FAMILIES, LESSON, lesson
+from nlakit.terrarium.families import FAMILIES
+from nlakit.terrarium.stories import LESSON, lesson
 from nlakit.terrarium.writer import STOP, Event, Piece, Writer
 from nlakit.truth import Truth
 
