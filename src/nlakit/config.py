@@ -184,12 +184,12 @@ class WarmStartConfig(Settings):
     warmup_fraction: Fraction = 0.05
     """Share of the steps over which the learning rate rises; it then falls along a cosine to a tenth (its code)."""
     weight_decay: Rate = 0.01
-    """Weight decay of matrices; norms and biases have none (our choice)."""
-    max_grad_norm: Rate = 1.0
+    """Weight decay of matrices (with ``muon`` those of the blocks); norms and biases have none (our choice)."""
+    max_grad_norm: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     """Gradients above this norm are scaled down to it (our choice)."""
     max_explanation_tokens: Positive = 128
     """Longest teacher text, tags included; longer rows are counted and left out, never cut (our choice)."""
-    injection_scale: Annotated[float, Field(gt=0)] | None = None
+    injection_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Norm that every vector is set to before injection; none for the 75th percentile of the row norms (paper)."""
     checkpoint_every: Positive = 200
     """Steps between checkpoints (our choice)."""
@@ -206,8 +206,6 @@ class TrainConfig(Settings):
     """Different vectors in one step (our choice; paper: 128)."""
     group_size: Annotated[int, Field(ge=2)] = 8
     """Explanations sampled for each vector; the reward is normalised within the group (paper: 8)."""
-    temperature: Annotated[float, Field(gt=0)] = 1.0
-    """Sampling temperature of the rollouts; 1 keeps them on-policy (paper: 1)."""
     max_new_tokens: Positive = 96
     """Longest sampled explanation, closing tag included (our choice; paper: 150)."""
     verbalizer_learning_rate: Rate = 1e-4
@@ -218,9 +216,9 @@ class TrainConfig(Settings):
     """Weight of the divergence from the warm start (its code: 0.01)."""
     length_penalty: Rate = 0.001
     """Reward lost for each sampled token; keeps explanations from growing (our choice; paper: none)."""
-    failed_reward: float = -2.0
+    failed_reward: Annotated[float, Field(allow_inf_nan=False)] = -2.0
     """Reward of an output that failed; as bad as an unrelated direction (error 2; its code)."""
-    max_grad_norm: Rate = 1.0
+    max_grad_norm: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     """Gradients above this norm are scaled down to it (our choice)."""
     warmup_steps: Natural = 10
     """Steps over which both learning rates rise (our choice)."""
@@ -259,7 +257,7 @@ class Recipe(Settings):
     description: str
     """One sentence for ``nlakit recipes list``."""
     seed: int = 0
-    """Seed of splits, positions, batches, sampling and initial weights."""
+    """Seed of splits, positions, batches and sampling."""
     target: TargetConfig = TargetConfig()
     """The model whose activations are explained."""
     corpus: CorpusConfig = CorpusConfig()

@@ -64,5 +64,5 @@ def parse_explanation(
 
 
 def wrap_explanation(text: str, open_tag: str = OPEN_TAG, close_tag: str = CLOSE_TAG) -> str:
-    """Write an explanation the way a verbalizer is trained to: the exact inverse of the parser."""
+    """Write an explanation the way a verbalizer is trained to: the inverse of the parser for a text without tags."""
     return f"{open_tag}{text.strip()}{close_tag}"

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, Self
 
 from nlakit.config import Recipe, plain, recipe_from
-from nlakit.errors import RunError
+from nlakit.errors import RunError, UserError
 from nlakit.progress import Progress, Task
 from nlakit.storage import (
     atomic_folder,
@@ -225,20 +225,23 @@ class RunFolder:
 
     @contextmanager
     def recording(self, recipe: Recipe) -> Iterator[None]:
-        """Record the recipe for the stages inside; refused before any of them finished, it leaves the record as it was."""
+        """Record the recipe for the stages inside; refused before any of them began, it leaves the record as it was."""
         path = self.path / "config.json"
-        before, done = path.read_bytes() if path.exists() else None, self.done_markers()
+        before, stages = path.read_bytes() if path.exists() else None, self._marks("settings", "done")
         self.write_config(recipe)
         try:
             yield
-        except RunError:
-            if before is not None and done == self.done_markers():
+        except UserError:
+            if before is not None and stages == self._marks("settings", "done"):
                 atomic_write_bytes(path, before)
             raise
 
     def done_markers(self) -> dict[Path, bytes]:
         """Return the finish marks of all stages; a stage that skips itself changes none."""
-        return {path: path.read_bytes() for path in self.path.glob("*/done.json")}
+        return self._marks("done")
+
+    def _marks(self, *names: str) -> dict[Path, bytes]:
+        return {path: path.read_bytes() for name in names for path in self.path.glob(f"*/{name}.json")}
 
     def recipe(self) -> Recipe:
         """Return the recipe this folder was last run with; RunError when it has none."""
@@ -257,11 +260,12 @@ class RunFolder:
         """Open ``metrics.jsonl`` for one stage."""
         return MetricsWriter(self.path / "metrics.jsonl", stage)
 
-    def check_stage(self, name: str, settings: Mapping[str, object]) -> StageState:
+    def check_stage(self, name: str, settings: Mapping[str, object], output: Path) -> StageState:
         """Say whether a stage is done, partly done, or absent, with these very settings.
 
-        ``settings`` holds everything that decides the stage's output, as a mapping of mappings.
-        RunError when what is there was made with other settings, naming each that differs.
+        ``settings`` holds everything that decides the stage's output, as a mapping of mappings; ``output`` is what a
+        finished stage has written. RunError when what is there was made with other settings, naming each that differs,
+        or when a finished stage's output is gone.
         """
         folder = self.path / name
         done = _read_json(folder / "done.json")
@@ -271,6 +275,11 @@ class RunFolder:
             return "absent"
         remedy = f"Choose another --out, or delete {folder} and the stages that follow it."
         require_same(recorded, settings, folder, remedy)
+        if done is not None and not output.exists():
+            raise RunError(
+                f"the stage {name!r} is finished, and what it wrote is gone: {output}. Put it back, or delete {folder} to "
+                "make it again"
+            )
         return "done" if done is not None else "partial"
 
 

@@ -102,15 +102,16 @@ def test_parity_holds_with_bos_and_without_chat(bos, chat):
     assert generated(verbalizer, vectors(4)) == [item.ids for item in sample(verbalizer, vectors(4), temperature=0)]
 
 
-def test_dropping_ended_rows_changes_nothing(monkeypatch):
-    """Rows that leave early, or never leave, give the same samples and log-probabilities."""
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_dropping_ended_rows_changes_nothing(monkeypatch, temperature):
+    """Rows that leave early, or never leave, give the same samples and log-probabilities, greedy or drawn."""
     verbalizer = make("llama")
     verbalizer.stop_ids = [1, *range(20, 90)]  # rows end at many different steps
 
     found = {}
     for steps in (0, 3, 10**9):
         monkeypatch.setattr("nlakit.models.sampler.COMPACTION_STEPS", steps)
-        found[steps] = sample(verbalizer, vectors(24), temperature=0, keep_log_probs=True)
+        found[steps] = sample(verbalizer, vectors(24), temperature=temperature, keep_log_probs=True)
 
     assert len({len(item.ids) for item in found[0]}) > 3
     for other in (3, 10**9):

@@ -36,7 +36,7 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
     def fake(name: str) -> Callable[[Recipe, RunFolder, Progress], Path]:
         def stage(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
             settings = {"steps": recipe.train.steps}
-            if folder.check_stage(name, settings) != "done":
+            if folder.check_stage(name, settings, folder.path / name) != "done":
                 worked.append(name)
                 folder.stage(name).finish(settings)
             return folder.path / name

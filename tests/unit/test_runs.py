@@ -121,14 +121,23 @@ def test_a_stage_goes_from_absent_over_partial_to_done(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     stage = folder.stage("store")
 
-    assert "absent" == folder.check_stage("store", SETTINGS)
+    assert "absent" == folder.check_stage("store", SETTINGS, folder.path / "store")
     with pytest.raises(RunError, match="has no finished stage 'store'"):
         _ = stage.outputs
     stage.begin(SETTINGS)
-    assert "partial" == folder.check_stage("store", SETTINGS)
+    assert "partial" == folder.check_stage("store", SETTINGS, folder.path / "store")
     stage.finish(SETTINGS, {"rows": 3})
-    assert "done" == folder.check_stage("store", SETTINGS)
+    assert "done" == folder.check_stage("store", SETTINGS, folder.path / "store")
     assert {"rows": 3} == stage.outputs
+
+
+def test_a_finished_stage_whose_output_is_gone_is_not_taken_as_done(tmp_path: Path) -> None:
+    """What was moved away is asked for by its path, with the folder to delete."""
+    folder = RunFolder(tmp_path / "run")
+    folder.stage("store").finish(SETTINGS)
+
+    with pytest.raises(RunError, match=r"what it wrote is gone: .*pair\. Put it back, or delete .*store"):
+        folder.check_stage("store", SETTINGS, folder.path / "pair")
 
 
 @pytest.mark.parametrize("finished", [True, False])
@@ -140,7 +149,7 @@ def test_other_settings_are_named(tmp_path: Path, finished: bool) -> None:
         folder.stage("store").finish(SETTINGS)
 
     with pytest.raises(RunError) as caught:
-        folder.check_stage("store", {"seed": 1, "extract": {"rows": 5, "split": {"av": 0.5}, "new": "x"}})
+        folder.check_stage("store", {"seed": 1, "extract": {"rows": 5, "split": {"av": 0.5}, "new": "x"}}, folder.path)
 
     message = str(caught.value)
     assert "seed: was 0, now 1" in message
@@ -156,7 +165,7 @@ def test_settings_compare_equal_after_json(tmp_path: Path, recipe: Recipe) -> No
     settings: dict[str, Any] = {"extract": recipe.extract, "splits": ("av", "ar")}
     folder.stage("store").finish(settings)
 
-    assert "done" == folder.check_stage("store", settings)
+    assert "done" == folder.check_stage("store", settings, folder.path / "store")
 
 
 def test_a_damaged_record_is_a_user_error(tmp_path: Path) -> None:
@@ -166,7 +175,7 @@ def test_a_damaged_record_is_a_user_error(tmp_path: Path) -> None:
     (folder.path / "store" / "done.json").write_text("{")
 
     with pytest.raises(RunError, match=r"done\.json cannot be read"):
-        folder.check_stage("store", SETTINGS)
+        folder.check_stage("store", SETTINGS, folder.path / "store")
 
 
 def test_metrics_are_appended_and_read_by_stage(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
         "teacher": {**recipe.annotate.model_dump(mode="json"), "fingerprint": teacher.fingerprint()},
     }
     stage = folder.stage(STAGE)
-    if folder.check_stage(STAGE, settings) == "done":
+    if folder.check_stage(STAGE, settings, stage.path) == "done":
         return stage.path
     stage.begin(settings)
     counts: dict[str, Counter[str]] = {split: Counter() for split in ANNOTATED_SPLITS}

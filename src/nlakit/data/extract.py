@@ -9,6 +9,7 @@ Axes: N rows, B documents of a batch, T tokens, D width of a vector.
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from nlakit.config import ExtractConfig, Recipe
 from nlakit.data.corpus import Corpus, Document, load_corpus, unique
+from nlakit.data.manifest import MANIFEST
 from nlakit.data.sampling import positions_for, split_of
 from nlakit.data.store import ROW_SCHEMA, TORCH_DTYPES, Store, StoreWriter, number_rows
 from nlakit.data.tokens import Tokens, tokenise
@@ -49,7 +51,7 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
     corpus = load_corpus(recipe.corpus)
     settings = store_settings(recipe, target, site, corpus.fingerprint())
     stage = folder.stage(STAGE)
-    if folder.check_stage(STAGE, settings) == "done":
+    if folder.check_stage(STAGE, settings, stage.path / MANIFEST) == "done":
         return stage.path
     stage.begin(settings)
     config = recipe.extract
@@ -64,7 +66,9 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
             elif index in damaged:
                 writer.replace(index, *_shard(target, site, documents, config, recipe.seed))
             task.update(counts.total(), f"{writer.manifest.rows:,} rows")
-    _require_rows(writer.manifest.rows, counts, corpus, config)
+    if not writer.manifest.rows:
+        shutil.rmtree(stage.path)  # or the settings that gave nothing would stand in the way of better ones
+        raise InputError(_no_rows(counts, corpus, config))
     writer.finish(counts)
     stage.finish(settings, writer.manifest.counts)
     return stage.path
@@ -257,12 +261,11 @@ def _require_finite(vectors_ND: Tensor, chosen: Sequence[tuple[Tokens, list[int]
         )
 
 
-def _require_rows(rows: int, counts: Mapping[str, int], corpus: Corpus, config: ExtractConfig) -> None:
+def _no_rows(counts: Mapping[str, int], corpus: Corpus, config: ExtractConfig) -> str:
     if not counts["documents"]:
-        raise InputError(f"the corpus {corpus.name!r} holds no document. Check corpus.path and corpus.documents.")
-    if not rows:
-        raise InputError(
-            f"none of the {counts['documents']} documents of the corpus {corpus.name!r} has a token at position "
-            f"{config.min_position}. Lower extract.min_position (now {config.min_position}), raise extract.max_tokens "
-            f"(now {config.max_tokens}), or give longer documents."
-        )
+        return f"the corpus {corpus.name!r} holds no document. Check corpus.path and corpus.documents."
+    return (
+        f"none of the {counts['documents']} documents of the corpus {corpus.name!r} has a token at position "
+        f"{config.min_position}. Lower extract.min_position (now {config.min_position}), raise extract.max_tokens "
+        f"(now {config.max_tokens}), or give longer documents."
+    )

@@ -60,7 +60,7 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
         raise RunError(f"{folder.path} has no pair to evaluate; run the stages warm-start and train first")
     stage = folder.stage(STAGE)
     settings = {"pair": _identity(folder, source), "evaluate": plain(recipe.evaluate)}
-    if folder.check_stage(STAGE, settings) == "done":
+    if folder.check_stage(STAGE, settings, stage.path / FILE_NAME) == "done":
         return stage.path / FILE_NAME
     stage.begin(settings)
     evaluation = evaluate(source, recipe.evaluate, progress)

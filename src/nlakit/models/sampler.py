@@ -72,8 +72,8 @@ def sample(
     vectors and settings give the same result on the same machine. A row ends with the closing tag or
     a stop token; at ``max_new_tokens`` (default: the verbalizer's) it is cut off.
 
-    Raises ``InputError`` for vectors of the wrong shape or with values that are not finite, and for
-    settings out of range, and ``ModelError`` when the verbalizer's logits are not finite.
+    Raises ``InputError`` for vectors of the wrong shape or with values that are not finite, for settings
+    out of range and for more tokens than the window has room for, and ``ModelError`` when the verbalizer's logits are not finite.
     """
     vectors_ND = check_vectors(vectors_ND, verbalizer.width).to(verbalizer.device)
     limit = verbalizer.max_new_tokens if max_new_tokens is None else max_new_tokens
@@ -82,6 +82,7 @@ def sample(
             f"samples={samples}, max_new_tokens={limit}, batch_rows={batch_rows} must be at least 1 and temperature={temperature} "
             "at least 0."
         )
+    verbalizer.require_room(limit)
     was_training = verbalizer.model.training
     verbalizer.model.eval()
     decoded: list[_Decoded] = []
@@ -125,8 +126,10 @@ class _Decoder:
         )
         row_R = torch.arange(rows, device=device)  # which row of the output each decoded row is
         ended_R = torch.zeros(rows, dtype=torch.bool, device=device)
+        # All at once, so that what a row draws does not depend on which others have ended.
+        uniform_RT = torch.rand((rows, limit), generator=self.generator, device=device)
         for t in range(limit):
-            tokens_R, logp_R = self._draw(logits_RV)
+            tokens_R, logp_R = self._draw(logits_RV, uniform_RT[row_R, t, None])
             out.ids_RT[row_R, t] = tokens_R
             if out.logp_RT is not None and logp_R is not None:
                 out.logp_RT[row_R, t] = logp_R
@@ -158,8 +161,8 @@ class _Decoder:
             out = self.verbalizer.model(input_ids=tokens_NT, past_key_values=cache, use_cache=True, logits_to_keep=1)
         return out.logits[:, -1].repeat_interleave(samples, dim=0), with_room(cache, samples, limit)
 
-    def _draw(self, logits_RV: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Draw one token a row by inverting the cumulative distribution; with its log-probability at temperature 1."""
+    def _draw(self, logits_RV: Tensor, uniform_R1: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Turn one uniform number a row into a token by inverting the cumulative distribution; with its log-probability at temperature 1."""
         logits_RV = logits_RV.float()
         highest_R1 = logits_RV.amax(dim=-1, keepdim=True)
         if not bool(torch.isfinite(highest_R1).all()):
@@ -175,7 +178,6 @@ class _Decoder:
             if self.temperature != 1:
                 weights_RV /= self.temperature
             cumulative_RV = weights_RV.exp_().cumsum(dim=-1)
-            uniform_R1 = torch.rand((len(logits_RV), 1), generator=self.generator, device=logits_RV.device)
             tokens_R1 = invert(cumulative_RV, uniform_R1)
             total_R1 = cumulative_RV[:, -1:] if self.temperature == 1 else None
         if not self.keep:

@@ -58,16 +58,12 @@ class Verbalizer:
                 f"the prompts declare {prompts.marker_token}, and this tokenizer makes {marker} of the marker."
             )
         self.prompt_ids: list[int] = list(encode_once(tokenizer, prompts.verbalizer_text(tokenizer))["input_ids"])
-        if max_new_tokens > self.room:
-            raise InputError(
-                f"max_new_tokens is {max_new_tokens}, and the window of the verbalizer has room for {self.room} tokens after "
-                f"its prompt of {len(self.prompt_ids)}; lower train.max_new_tokens."
-            )
+        self.require_room(max_new_tokens)
         cut = self.marker_position - 1
         self.shared_ids, self.own_ids = self.prompt_ids[:cut], self.prompt_ids[cut:]
         self.end_id: int = tokenizer.eos_token_id
         self.close_ids = _closing_ids(tokenizer, prompts)
-        self._specials = [token for token in tokenizer.all_special_tokens if len(token) > 1]
+        self._controls = [*(t for t in tokenizer.all_special_tokens if len(t) > 1), prompts.open_tag, prompts.close_tag]
         self.stop_ids = sorted({self.end_id, *_configured_ends(model)})
 
     @classmethod
@@ -110,6 +106,14 @@ class Verbalizer:
         """Tokens that a completion may have: what the model's window leaves beside the prompt."""
         return window(self.model) - len(self.prompt_ids)
 
+    def require_room(self, max_new_tokens: int) -> None:
+        """Raise ``InputError`` when a completion of so many tokens does not fit the window beside the prompt."""
+        if max_new_tokens > self.room:
+            raise InputError(
+                f"max_new_tokens is {max_new_tokens}, and the window of the verbalizer has room for {self.room} tokens after "
+                f"its prompt of {len(self.prompt_ids)}; lower max_new_tokens."
+            )
+
     @property
     def width(self) -> int:
         """Width D of the vectors that can be injected."""
@@ -130,13 +134,13 @@ class Verbalizer:
     def encode_explanation(self, text: str) -> list[int]:
         """Return the completion that a verbalizer is trained to write: tags, text and the end-of-sequence token.
 
-        Spellings of special tokens inside the text are broken up, so that quoted text cannot end the
-        completion. Raises ``InputError`` for an empty text.
+        Spellings of special tokens and of the tags inside the text are broken up, so that quoted text
+        cannot end the completion. Raises ``InputError`` for an empty text.
         """
         if not text.strip():
             raise InputError("an explanation to train on is empty.")
-        for special in self._specials:
-            text = text.replace(special, special[0] + " " + special[1:])
+        for control in self._controls:
+            text = text.replace(control, control[0] + " " + control[1:])
         wrapped = wrap_explanation(text, self.prompts.open_tag, self.prompts.close_tag)
         return [*self.tokenizer(wrapped, add_special_tokens=False)["input_ids"], self.end_id]
 

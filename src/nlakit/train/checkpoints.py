@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -91,6 +92,7 @@ class Checkpoints:
                 _read_back(tensors, folder / f"{name}.safetensors", f"{target}: {name}")
             for name, tensors in moments.items():
                 save_file(tensors, folder / f"{name}.optimizer.safetensors")
+                _read_back(tensors, folder / f"{name}.optimizer.safetensors", f"{target}: optimizer of {name}")
             content = {
                 "step": state.step,
                 "best_step": state.best_step,
@@ -112,7 +114,7 @@ class Checkpoints:
         """Load the newest checkpoint into the modules and optimizers; None if there is none.
 
         Raises:
-            RunError: if the checkpoint does not fit the modules (other names or shapes).
+            RunError: if the checkpoint cannot be read or does not fit the modules (other names or shapes).
         """
         state = self.last()
         if state is None:
@@ -120,14 +122,14 @@ class Checkpoints:
         self.load_weights(state.step)
         for name, optimizer in self.optimizers.items():
             path = self._path(state.step) / f"{name}.optimizer.safetensors"
-            _load_moments(self.modules[name], optimizer, load_file(path), path)
+            _load_moments(self.modules[name], optimizer, _read(path), path)
         return state
 
     def load_weights(self, step: int, names: tuple[str, ...] | None = None) -> None:
         """Load the weights of the checkpoint at ``step`` into the modules, in place; optimizers stay as they are."""
         for name in names or tuple(self.modules):
             path = self._path(step) / f"{name}.safetensors"
-            _load_weights(self.modules[name], load_file(path), path)
+            _load_weights(self.modules[name], _read(path), path)
 
     def _path(self, step: int) -> Path:
         return self.folder / f"step-{step:08d}"
@@ -143,8 +145,7 @@ class Checkpoints:
             content = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise RunError(
-                f"{path}: cannot be read ({error}); expected a checkpoint's state. Remove the folder {path.parent.name} to go "
-                "on from an earlier checkpoint, or from the start"
+                f"{path}: cannot be read ({error}); expected a checkpoint's state. Remove {self.folder} to start this stage again"
             ) from error
         return State(content["step"], content["best_step"], content["best_value"], content["numbers"])
 
@@ -158,13 +159,23 @@ class Checkpoints:
                 shutil.rmtree(folder)
 
 
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise RunError(
+            f"{path}: cannot be read ({error}); expected tensors of a checkpoint. Remove {path.parent.parent} to start this "
+            "stage again"
+        ) from error
+
+
 def _weights(module: nn.Module) -> dict[str, Tensor]:
     """Return what training changes, tied parameters once; frozen parameters are the caller's to load."""
     return {name: tensor.detach().contiguous().cpu() for name, tensor in _changing(module).items()}
 
 
 def _read_back(saved: Mapping[str, Tensor], path: Path, what: str) -> None:
-    stored = load_file(path)
+    stored = _read(path)
     for name, tensor in saved.items():
         if not bool(torch.isfinite(stored[name]).all()):
             raise DivergedError(

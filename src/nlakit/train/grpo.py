@@ -103,13 +103,14 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
         "seed": seed,
     }
     stage, output = folder.stage(STAGE), folder.path / "pair"
-    if folder.check_stage(STAGE, settings) == "done":
+    if folder.check_stage(STAGE, settings, output) == "done":
         return output
-    stage.begin(settings)
-
     pair = Pair.from_pretrained(warm.path / "pair", load_target=False)
+    pair.verbalizer.require_room(config.max_new_tokens)
     learner = Learner.of(pair)
     rows = PromptRows.load(store, config, seed)
+    stage.begin(settings)
+
     checkpoints = Checkpoints(stage.path / "checkpoints", learner.modules, learner.optimizers)
     state = checkpoints.resume() or State(step=-1)
     active = set(state.numbers.get("active_alarms", []))
@@ -221,7 +222,6 @@ class Learner:
             self.verbalizer,
             vectors_PD,
             group_size=config.group_size,
-            temperature=config.temperature,
             max_new_tokens=config.max_new_tokens,
             seed=derive_seed(seed, STAGE, "rollout", step),
         )

@@ -27,13 +27,14 @@ MIN_SPREAD = 1e-6
 def rewards(
     errors_N: Tensor, lengths_N: Tensor, failed_N: Tensor, *, length_penalty: float, failed_reward: float
 ) -> Tensor:
-    """Reward of each sample: minus the reconstruction error, or ``failed_reward``, minus a price per token.
+    """Reward of each sample: minus the reconstruction error and a price per token; ``failed_reward`` for a failed one.
 
     Args:
         errors_N: direction errors 2(1 - cos) in [0, 4]; entries of failed samples are ignored and may be NaN.
         lengths_N: sampled tokens, tags and end of text included.
         failed_N: True where the output has no usable explanation (no closing tag, cut off at the cap, empty).
-        length_penalty: reward taken away per token; stops the length from growing for nothing.
+        length_penalty: reward taken away per token; stops the length from growing for nothing. Failed outputs do not pay
+            it, or a group that failed throughout would be taught to fail shorter.
         failed_reward: the fixed reward of a failed output; -2 is the reward of an orthogonal guess.
 
     Returns:
@@ -51,8 +52,7 @@ def rewards(
             "expected three vectors of one length: an error, a length and a failed flag for each sample"
         )
     failed_value = torch.full_like(errors_N, failed_reward, dtype=torch.float64)
-    quality_N = torch.where(failed_N.bool(), failed_value, -errors_N.double())
-    return quality_N - length_penalty * lengths_N.double()
+    return torch.where(failed_N.bool(), failed_value, -errors_N.double() - length_penalty * lengths_N.double())
 
 
 def group_advantages(rewards_PG: Tensor, *, eps: float = 1e-4) -> Tensor:

@@ -63,9 +63,11 @@ class Rollout:
 
 
 def rollout(
-    verbalizer: Verbalizer, vectors_PD: Tensor, *, group_size: int, temperature: float, max_new_tokens: int, seed: int
+    verbalizer: Verbalizer, vectors_PD: Tensor, *, group_size: int, max_new_tokens: int, seed: int
 ) -> Rollout:
-    """Sample ``group_size`` explanations of every vector, with their log-probabilities at temperature 1.
+    """Sample ``group_size`` explanations of every vector at temperature 1, with their log-probabilities.
+
+    At any other temperature the samples would not come from the distribution that the policy loss differentiates.
 
     Raises:
         DivergedError: if the verbalizer's output is not finite.
@@ -75,7 +77,6 @@ def rollout(
         verbalizer,
         vectors_PD,
         samples=group_size,
-        temperature=temperature,
         max_new_tokens=max_new_tokens,
         seed=seed,
         keep_log_probs=True,

@@ -56,8 +56,7 @@ def cross_entropies(
 ) -> dict[str, float]:
     """Return the cross-entropy of the rows' completions given the true vector, another row's, and none; nats per token.
 
-    The gain of the true vector over the others is what the vector tells about the words (a lower bound on their mutual
-    information when the completions are the verbalizer's own samples).
+    The gain of the true vector over the others is what the vector tells about the words.
     """
     lengths = [len(ids) for ids in completions]
     vectors = {

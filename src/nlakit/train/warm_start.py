@@ -39,7 +39,7 @@ from nlakit.models.target import Target
 from nlakit.models.verbalizer import Verbalizer
 from nlakit.prompts import Prompts, resolve_prompts
 from nlakit.runs import Progress, RunFolder
-from nlakit.train.batches import validation_rows
+from nlakit.train.batches import permutation, validation_rows
 from nlakit.train.optimise import require_finite
 from nlakit.train.rollout import text_errors
 from nlakit.train.supervised import Half, Job, train_half
@@ -99,10 +99,9 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
         "seed": recipe.seed,
     }
     output = stage.path / "pair"
-    if folder.check_stage(STAGE, settings) == "done":
+    if folder.check_stage(STAGE, settings, output) == "done":
         return output
-    stage.begin(settings)
-    stats, scale = training_statistics(store, recipe.warm_start.injection_scale)
+    stats, scale = training_statistics(store, recipe.warm_start.injection_scale, recipe.seed)
     verbalizer = Verbalizer.from_target(
         target, prompts, injection_scale=scale, max_new_tokens=recipe.train.max_new_tokens
     )
@@ -112,6 +111,7 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
         for split in taught
     }
     verbalizer.self_check()
+    stage.begin(settings)
     with folder.metrics(STAGE) as metrics:
         job = Job(recipe.warm_start, recipe.seed, metrics, stage.path / "checkpoints", progress)
         steps, written = train_half(verbalizer_half(verbalizer, rows["av"], job.config, job.seed), job)
@@ -207,16 +207,18 @@ def reconstructor_half(
     )
 
 
-def training_statistics(store: Store, injection_scale: float | None) -> tuple[VectorStats, float]:
+def training_statistics(store: Store, injection_scale: float | None, seed: int) -> tuple[VectorStats, float]:
     """Return mean and variance of the directions, and the injection scale, from the rows that are not held out.
 
     Args:
         store: the rows.
         injection_scale: taken as it is; None for the 75th percentile of the row norms (paper, section 1.3).
+        seed: of the draw, where there are more rows than are looked at.
     """
     ids = sorted(row for split in ("av", "ar", "rl") for row in store.rows(split, ["row_id"])["row_id"].to_pylist())
-    stride = max(1, -(-len(ids) // STATS_ROWS))
-    vectors_ND = store.vectors(ids[::stride])
+    # Drawn by lot: every n-th row could be the same place of every document.
+    order_N = permutation(len(ids), seed, STAGE, "statistics")
+    vectors_ND = store.vectors(sorted(ids[place] for place in order_N[:STATS_ROWS].tolist()))
     if injection_scale is None:
         injection_scale = float(torch.quantile(vectors_ND.norm(dim=1), 0.75))
     return VectorStats.fit(vectors_ND), injection_scale

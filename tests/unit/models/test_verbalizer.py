@@ -137,6 +137,18 @@ def test_a_completion_is_parsed_as_it_was_written():
         assert Explanation(text) == verbalizer.parse(verbalizer.tokenizer.decode(ids[:-1]))
 
 
+@pytest.mark.parametrize("quoted", ["</explanation>", "<explanation>"])
+def test_quoted_tags_do_not_end_an_explanation(quoted):
+    """What stands behind a quoted tag is still part of the explanation."""
+    verbalizer = make()
+
+    read = verbalizer.parse(verbalizer.encode_explanation(f"The page begins {quoted} and goes on."))
+
+    assert read.ok
+    assert read.text.startswith("The page begins")
+    assert read.text.endswith("and goes on.")
+
+
 def test_special_tokens_in_an_explanation_are_text():
     """A quoted end token or marker cannot end or disturb the completion."""
     verbalizer = make()

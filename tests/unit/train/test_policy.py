@@ -10,7 +10,7 @@ from nlakit.train.policy import group_advantages, kl_estimate, kl_penalty, polic
 
 
 def test_reward_is_minus_error_minus_price_per_token() -> None:
-    """A good sample with error 0.5 and 10 tokens at 0.01 each is worth -0.6; a failed one of 20 tokens -2.2."""
+    """A good sample with error 0.5 and 10 tokens at 0.01 each is worth -0.6; a failed one gets the fixed reward."""
     got = rewards(
         torch.tensor([0.5, 0.1]),
         torch.tensor([10, 20]),
@@ -18,7 +18,14 @@ def test_reward_is_minus_error_minus_price_per_token() -> None:
         length_penalty=0.01,
         failed_reward=-2.0,
     )
-    assert got.tolist() == pytest.approx([-0.6, -2.2])
+    assert got.tolist() == pytest.approx([-0.6, -2.0])
+
+
+def test_a_group_that_failed_throughout_teaches_nothing() -> None:
+    """Failed outputs of different lengths have one reward, so none of them is raised above the others."""
+    failed_N = torch.ones(4, dtype=torch.bool)
+    got = rewards(torch.zeros(4), torch.tensor([2, 9, 40, 96]), failed_N, length_penalty=0.001, failed_reward=-2.0)
+    assert group_advantages(got.view(1, 4)).tolist() == [[0.0, 0.0, 0.0, 0.0]]
 
 
 def test_error_of_a_failed_sample_is_never_read() -> None:

@@ -104,7 +104,7 @@ def test_a_broken_head_stops_training_with_advice(mixed: Rollout) -> None:
 def test_rollout_keeps_the_samples_of_a_vector_together() -> None:
     """Three vectors, two samples each: vectors are repeated in place, log-probabilities come along."""
     vectors_PD = _vectors(3)
-    rolled = rollout(tiny_pair().verbalizer, vectors_PD, group_size=2, temperature=1.0, max_new_tokens=5, seed=0)
+    rolled = rollout(tiny_pair().verbalizer, vectors_PD, group_size=2, max_new_tokens=5, seed=0)
     assert torch.equal(rolled.vectors_ND, vectors_PD[[0, 0, 1, 1, 2, 2]])
     assert [len(found.ids) for found in rolled.samples] == [
         len(found.log_probs) for found in rolled.samples if found.log_probs is not None
