@@ -28,6 +28,7 @@ Positive = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
 Rate = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 StorageDtype = Literal["float32", "bfloat16"]
+OptimizerName = Literal["adamw", "muon"]
 
 SPLITS = ("av", "ar", "rl", "heldout")
 """Names of the splits, in the order in which a document's draw is compared with the fractions."""
@@ -175,7 +176,7 @@ class WarmStartConfig(Settings):
     """Passes over the ``ar`` split; fractions are allowed (its code: 1)."""
     batch_size: Positive = 64
     """Rows in one optimizer step (our choice; paper: 256)."""
-    optimizer: Literal["adamw", "muon"] = "adamw"
+    optimizer: OptimizerName = "adamw"
     """``muon`` trains the matrices of the blocks with Muon: much faster for tiny models (LOG.md)."""
     verbalizer_learning_rate: Rate = 5e-4
     """Peak learning rate of AdamW; tiny models want more (our choice; paper: 1e-5)."""
@@ -208,10 +209,12 @@ class TrainConfig(Settings):
     """Explanations sampled for each vector; the reward is normalised within the group (paper: 8)."""
     max_new_tokens: Positive = 96
     """Longest sampled explanation, closing tag included (our choice; paper: 150)."""
+    optimizer: OptimizerName = "adamw"
+    """The verbalizer's; ``muon`` trains the matrices of its blocks with Muon (LOG.md). The reconstructor's is AdamW."""
     verbalizer_learning_rate: Rate = 1e-4
-    """Learning rate of AdamW after warm-up; tiny models want more (our choice; paper: about 1e-5)."""
+    """Learning rate after warm-up; tiny models want more (our choice; paper: about 1e-5)."""
     reconstructor_learning_rate: Rate = 2e-4
-    """Learning rate of AdamW after warm-up (our choice; paper: about 1e-5)."""
+    """Learning rate after warm-up (our choice; paper: about 1e-5)."""
     kl_coefficient: Rate = 0.01
     """Weight of the divergence from the warm start (its code: 0.01)."""
     length_penalty: Rate = 0.001
@@ -222,6 +225,8 @@ class TrainConfig(Settings):
     """Gradients above this norm are scaled down to it (our choice)."""
     warmup_steps: Natural = 10
     """Steps over which both learning rates rise (our choice)."""
+    final_learning_rate: Fraction = 1.0
+    """Share of both learning rates that is left at the last step, after half a cosine; 1 keeps them (our choice)."""
     micro_batch: Positive = 64
     """Samples in one backward pass; changes memory, not the result (our choice)."""
     checkpoint_every: Positive = 50

@@ -220,6 +220,8 @@ class RunFolder:
             "written_at": now(),
         }
         before = _read_json(self.path / "config.json")
+        if before is not None and "recipe" not in before:
+            raise RunError(f"{self.path} is no run folder: its config.json holds no recipe; choose another --out")
         if before is None or before["recipe"] != record["recipe"]:
             write_json(self.path / "config.json", record)
 
@@ -246,9 +248,9 @@ class RunFolder:
     def recipe(self) -> Recipe:
         """Return the recipe this folder was last run with; RunError when it has none."""
         record = _read_json(self.path / "config.json")
-        if record is None:
+        if record is None or "recipe" not in record:
             raise RunError(
-                f"{self.path} has no config.json, so it is no run folder; start one with: nlakit run RECIPE --out DIR"
+                f"{self.path} has no config.json with a recipe, so it is no run folder; start one with: nlakit run RECIPE --out DIR"
             )
         return recipe_from(record["recipe"], str(self.path / "config.json"))
 

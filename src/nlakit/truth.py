@@ -8,15 +8,16 @@ false and unrelated.
 The truth of a position is a JSON mapping::
 
     {"facts": {slot: value}, "planned": {slot: value}, "last": token text,
-     "next": {"kind": str, "text": str | None}, "entropy": float | None}
+     "next": {"kind": str | None, "text": str | None}, "entropy": float | None}
 
-``facts`` holds what the text so far entails, ``planned`` what is settled but not yet written, and
-``entropy`` the world's own uncertainty about the next token, in nats.
+``facts`` holds what the text so far entails and ``planned`` what is settled but not yet written. ``next`` is the kind of
+what follows and its first word, each None where it is still open. ``entropy`` is that of the choices which the next token
+shows, in nats: its mean over documents is the world's own uncertainty about that token.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -67,11 +68,3 @@ class TruthReader(Protocol):
 
     def level(self, slot: str) -> Level:
         """Return how fine the facts of a slot are."""
-
-
-def levels_of(reader: TruthReader, slots: Sequence[str]) -> dict[Level, list[str]]:
-    """Group slots by level, in the order theme, entity, detail."""
-    grouped: dict[Level, list[str]] = {level: [] for level in LEVELS}
-    for slot in slots:
-        grouped[reader.level(slot)].append(slot)
-    return grouped

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from nlakit.card import Card
 from nlakit.config import Recipe
+from nlakit.data.corpus import load_corpus
 from nlakit.errors import RunError
 from nlakit.evaluate import passes, report, runner
 from nlakit.evaluate.evaluation import Evaluation
@@ -39,6 +40,7 @@ def save_pair(recipe: Recipe, folder: Path, *, warm_start: bool = True) -> Path:
     pair = tiny_pair(Target.load(recipe.target.model), max_new_tokens=8)
     data = {
         "corpus": recipe.corpus.model_dump(mode="json"),
+        "corpus_fingerprint": load_corpus(recipe.corpus).fingerprint(),
         "extract": recipe.extract.model_dump(mode="json"),
         "annotate": recipe.annotate.model_dump(mode="json"),
         "seed": recipe.seed,

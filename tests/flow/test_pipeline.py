@@ -11,7 +11,7 @@ import pytest
 
 from nlakit.cli import main
 from nlakit.config import Recipe, Scalar, override_settings, plain
-from nlakit.errors import RunError
+from nlakit.errors import RunError, UserError
 from nlakit.pipeline import STAGES, run_recipe, run_stages
 from nlakit.progress import Progress
 from nlakit.runs import RunFolder, read_metrics
@@ -79,6 +79,15 @@ def test_changed_settings_stop_at_the_stage_they_belong_to(run: Path, recipe: Re
 
     with pytest.raises(RunError, match=r"train\.steps: was 3, now 9"):
         run_stages(changed, folder, SILENT)
+    assert folder.recipe() == recipe
+
+
+@pytest.mark.parametrize("setting", ["target.site=resid.99", "target.model=./typo", "annotate.teacher=nobody"])
+def test_a_setting_that_cannot_be_leaves_the_run_its_recipe(run: Path, recipe: Recipe, setting: str) -> None:
+    """After a mistyped setting the stages that follow still find the recipe that the run was made with."""
+    folder = RunFolder.existing(run)
+    with pytest.raises(UserError):
+        run_stages(override_settings(recipe, [setting], "the test"), folder, SILENT)
     assert folder.recipe() == recipe
 
 

@@ -67,8 +67,12 @@ class Series:
 
 
 def fve_bars(measures: Mapping[str, Number]) -> Chart | None:
-    """Draw every FVE as a bar from 0 with its interval: what the pair does above, the controls below."""
-    names = [name for name, definition in REGISTRY.items() if definition.unit == "FVE" and name in measures]
+    """Draw every FVE as a bar from 0 with its interval: what the pair does above, the controls below; no difference of two."""
+    names = [
+        name
+        for name, definition in REGISTRY.items()
+        if definition.unit == "FVE" and name in measures and name != "fve_gain"
+    ]
     if not names:
         return None
     with _drawing() as draw:

@@ -85,6 +85,7 @@ class DataSettings:
     """The part of a card that says where rows come from."""
 
     corpus: CorpusConfig
+    corpus_fingerprint: str
     extract: ExtractConfig
     seed: int
     annotate: AnnotateConfig | None
@@ -93,7 +94,7 @@ class DataSettings:
     @classmethod
     def of(cls, card: Card) -> DataSettings:
         """Read them; CardError when they are missing or cannot be understood."""
-        missing = [key for key in ("corpus", "extract", "seed") if key not in card.data]
+        missing = [key for key in ("corpus", "corpus_fingerprint", "extract", "seed") if key not in card.data]
         if missing:
             raise CardError(
                 f"the card of {card.name!r} lacks data.{', data.'.join(missing)}, so its held-out rows cannot be built again; "
@@ -103,6 +104,7 @@ class DataSettings:
         try:
             return cls(
                 CorpusConfig.model_validate(card.data["corpus"]),
+                str(card.data["corpus_fingerprint"]),
                 ExtractConfig.model_validate(card.data["extract"]),
                 int(card.data["seed"]),
                 None if annotate is None else AnnotateConfig.model_validate(annotate),
@@ -115,10 +117,17 @@ def rebuild_rows(target: Target, card: Card, *, rows: int, probe_rows: int, seed
     """Extract held-out rows, and rows for the probes, from documents drawn by ``seed``.
 
     Returns as many held-out rows as there are when the split has fewer than ``rows``, and None for the probes when
-    ``probe_rows`` is 0 or their split has no row. Raises :class:`~nlakit.errors.InputError` when nothing is held out.
+    ``probe_rows`` is 0 or their split has no row. Raises :class:`~nlakit.errors.InputError` when nothing is held out, and
+    when the corpus is no longer the one that the pair was trained on: what it learnt from could then be held out.
     """
     settings = DataSettings.of(card)
     corpus = load_corpus(settings.corpus)
+    if corpus.fingerprint() != settings.corpus_fingerprint:
+        raise InputError(
+            f"the corpus {settings.corpus.name!r} has the fingerprint {corpus.fingerprint()}, and the pair {card.name!r} was "
+            f"trained on {settings.corpus_fingerprint}: which of its documents are held out cannot be known. Put the files back "
+            "as they were, or train on the new ones."
+        )
     site = Site.parse(card.site)
     site.check(target)
     per_document = settings.extract.rows_per_document

@@ -71,9 +71,9 @@ def _reinforcement(lines: Lines) -> list[Chart | None]:
         Series("zeros", THIRD, points(lines, "fve_zero"), dashed=True),
     ]
     entropy = [
-        Series("own vector", MAIN, points(lines, "cross_entropy_true")),
-        Series("another's", CONTROL, points(lines, "cross_entropy_shuffled"), dashed=True),
-        Series("zeros", THIRD, points(lines, "cross_entropy_zero"), dashed=True),
+        Series("own vector", MAIN, points(lines, "own_cross_entropy_true")),
+        Series("another's", CONTROL, points(lines, "own_cross_entropy_shuffled"), dashed=True),
+        Series("zeros", THIRD, points(lines, "own_cross_entropy_zero"), dashed=True),
     ]
     small = (
         ("reward", "Reward", "Minus the error, minus the length penalty; −2 for a failed output."),

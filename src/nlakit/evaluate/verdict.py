@@ -6,6 +6,7 @@ always carries the number it rests on.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -24,7 +25,7 @@ LEAD_FROM = 0.5
 Trust = Literal["believe", "check", "guess"]
 TRUST_WORDS: dict[Trust, str] = {"believe": "believe", "check": "a lead, check it", "guess": "a guess"}
 
-_FVE_WORDS = ((0.9, "nearly all"), (0.7, "most"), (0.4, "a good part"), (0.1, "a little"), (-9.9, "nothing"))
+_FVE_WORDS = ((0.9, "nearly all"), (0.7, "most"), (0.4, "a good part"), (0.1, "a little"), (-math.inf, "nothing"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,7 +162,7 @@ class _Decoder:
         return out.logits[:, -1].repeat_interleave(samples, dim=0), with_room(cache, samples, limit)
 
     def _draw(self, logits_RV: Tensor, uniform_R1: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Turn one uniform number a row into a token by inverting the cumulative distribution; with its log-probability at temperature 1."""
+        """Turn a uniform number for each row into a token, with its log-probability at temperature 1."""
         logits_RV = logits_RV.float()
         highest_R1 = logits_RV.amax(dim=-1, keepdim=True)
         if not bool(torch.isfinite(highest_R1).all()):

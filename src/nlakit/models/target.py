@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from jinja2 import TemplateError
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as hf_logging
@@ -285,7 +286,8 @@ class Target:
         """Write messages (``role``, ``content``) as one text with the tokenizer's chat template.
 
         Only the template writes control tokens: those that a message spells are broken (:meth:`escape`). Raises
-        ``InputError`` when there is no message, one lacks its role or content, or the tokenizer has no chat template.
+        ``InputError`` when there is no message, one lacks its role or content, the tokenizer has no chat template, or
+        the template refuses the messages.
         """
         if not messages:
             raise InputError("there are no messages to render.")
@@ -297,7 +299,14 @@ class Target:
                     f"a message needs the texts 'role' and 'content'; this one has {dict(message)!r:.200}."
                 )
         written = [{**message, "content": self.escape(message["content"])} for message in messages]
-        return render_chat(self.tokenizer, written, add_generation_prompt)
+        try:
+            return render_chat(self.tokenizer, written, add_generation_prompt)
+        except TemplateError as error:
+            roles = ", ".join(message["role"] for message in messages)
+            raise InputError(
+                f"the chat template of {self.name!r} refuses these messages (roles: {roles}): {error}. Give the roles in the "
+                "order that it takes."
+            ) from error
 
     def escape(self, text: str) -> str:
         """Break every control token that a text spells, as :func:`nlakit.prompts.escape` does."""

@@ -45,7 +45,7 @@ def measure_behaviour(
 
     Returns `loss`, `world_entropy` (nats per token), `loss_over_entropy` (their ratio, over the world's mix), and for each
     family `FAMILY_answers` (share of answers right) and `FAMILY_documents` (share of documents with all answers right),
-    each with a bootstrap 95 % interval over documents. `sum_verdicts` is the share right of the
+    each with a bootstrap 95 % interval over documents; a share of nothing is left out. `sum_verdicts` is the share right of the
     words that say whether the tool was right, which is noticing and not adding.
     """
     first = seed * 1_000_000
@@ -55,14 +55,19 @@ def measure_behaviour(
         own = [write_document(HELD_OUT_SEED, first + i, family) for i in range(documents)]
         results = _results(model, tokenizer, own)
         ids = [result.id for result in results]
-        found[f"{family}_answers"] = _share(
-            [r.right / max(1, r.answers) for r in results], ids, seed, weights=[float(r.answers) for r in results]
-        )
-        found[f"{family}_documents"] = _share([float(r.right == r.answers) for r in results], ids, seed)
-        asked = [r for r in results if r.verdicts]
+        asked = [r for r in results if r.answers]
         if asked:
-            shares, weights = [r.verdicts_right / r.verdicts for r in asked], [float(r.verdicts) for r in asked]
-            found[f"{family}_verdicts"] = _share(shares, [r.id for r in asked], seed, weights=weights)
+            found[f"{family}_answers"] = _share(
+                [r.right / r.answers for r in asked],
+                [r.id for r in asked],
+                seed,
+                weights=[float(r.answers) for r in asked],
+            )
+        found[f"{family}_documents"] = _share([float(r.right == r.answers) for r in results], ids, seed)
+        judged = [r for r in results if r.verdicts]
+        if judged:
+            shares, weights = [r.verdicts_right / r.verdicts for r in judged], [float(r.verdicts) for r in judged]
+            found[f"{family}_verdicts"] = _share(shares, [r.id for r in judged], seed, weights=weights)
     return found
 
 

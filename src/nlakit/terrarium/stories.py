@@ -10,7 +10,12 @@ from nlakit.terrarium.writer import Writer
 
 LESSON = "lesson"
 """Name of what :func:`lesson` writes, where a family could stand."""
-VERBS = {"place": ("went", "walked"), "mood": ("felt", "seemed"), "container": ("put", "hid"), "colour": ("painted",)}
+VERBS = {
+    "place": ("went", "walked", "drove"),
+    "mood": ("felt", "seemed", "grew"),
+    "container": ("put", "hid", "locked"),
+    "colour": ("painted", "dyed"),
+}
 """What a statement of a story tells, and the verbs that say so."""
 
 NOTES = {"container": " Boxes:", "mood": " Feelings:", "place": " Visits:", "colour": " Colours:", "move": " Moves:"}

@@ -33,7 +33,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from nlakit.config import Recipe, TrainConfig, derive_seed, fingerprint
+from nlakit.config import OptimizerName, Recipe, TrainConfig, derive_seed, fingerprint
 from nlakit.data import extract
 from nlakit.data.store import Store
 from nlakit.explanations import Outcome
@@ -45,7 +45,7 @@ from nlakit.train import warm_start
 from nlakit.train.alarms import new_alarms
 from nlakit.train.batches import prompts_at, validation_rows
 from nlakit.train.checkpoints import Checkpoints, State
-from nlakit.train.optimise import make_optimizer, optimizer_step, require_finite, warmup_constant
+from nlakit.train.optimise import make_optimizer, optimizer_step, require_finite, warmup_cosine
 from nlakit.train.policy import group_advantages, policy_loss, rewards
 from nlakit.train.rollout import Rollout, rollout, score
 from nlakit.train.validation import ValidationRows, round_trip
@@ -107,7 +107,7 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
         return output
     pair = Pair.from_pretrained(warm.path / "pair", load_target=False)
     pair.verbalizer.require_room(config.max_new_tokens)
-    learner = Learner.of(pair)
+    learner = Learner.of(pair, config.optimizer)
     rows = PromptRows.load(store, config, seed)
     stage.begin(settings)
 
@@ -203,14 +203,17 @@ class Learner:
     variance: float
 
     @classmethod
-    def of(cls, pair: Pair) -> Learner:
+    def of(cls, pair: Pair, verbalizer_optimizer: OptimizerName) -> Learner:
         """Make everything of both halves trainable."""
         reference = pair.verbalizer.frozen_copy()
         modules: dict[str, nn.Module] = {"verbalizer": pair.verbalizer.model, "reconstructor": pair.reconstructor}
         for module in modules.values():
             module.requires_grad_(True)
             module.eval()  # dropout would make the sampled and the trained distribution differ
-        optimizers = {name: make_optimizer(module) for name, module in modules.items()}
+        optimizers = {
+            "verbalizer": make_optimizer(pair.verbalizer.model, kind=verbalizer_optimizer),
+            "reconstructor": make_optimizer(pair.reconstructor),
+        }
         return cls(pair.verbalizer, pair.reconstructor, reference, modules, optimizers, pair.card.stats.variance)
 
     def step(self, vectors_PD: Tensor, config: TrainConfig, *, step: int, seed: int) -> Learnt:
@@ -236,7 +239,9 @@ class Learner:
         )
         advantages_PG = group_advantages(rewards_N.view(-1, config.group_size))
         # 3. One step of the verbalizer, towards the samples that beat their group.
-        factor = warmup_constant(step - 1, warmup=config.warmup_steps)
+        factor = warmup_cosine(
+            step - 1, steps=config.steps, warmup=config.warmup_steps, floor=config.final_learning_rate
+        )
         sums = self._policy_gradients(rolled, advantages_PG.flatten(), config)
         verbalizer_norm = optimizer_step(
             self.optimizers["verbalizer"],

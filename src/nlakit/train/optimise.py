@@ -1,31 +1,27 @@
-"""One optimiser step and its learning rate: AdamW, gradient clipping, finite checks, schedules."""
+"""One optimiser step and its learning rate: AdamW or Muon, gradient clipping, finite checks, schedules."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from nlakit.config import OptimizerName
 from nlakit.errors import DivergedError
 
 
 def warmup_cosine(step: int, *, steps: int, warmup: int, floor: float = 0.0) -> float:
     """Factor of the learning rate at step ``step`` (from 0): linear warm-up, then half a cosine down to ``floor``.
 
+    With a floor of 1 it stays where the warm-up ends.
     The first step has the factor 1 / warmup, not 0, so that no step is wasted; the last is just above ``floor``.
     """
     if step < warmup:
         return (step + 1) / warmup
     progress = (step - warmup) / max(1, steps - warmup)
     return floor + (1.0 - floor) * 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
-
-
-def warmup_constant(step: int, *, warmup: int) -> float:
-    """Factor of the learning rate at step ``step`` (from 0): linear warm-up, then 1."""
-    return min(1.0, (step + 1) / max(1, warmup))
 
 
 def trainable(modules: Iterable[nn.Module]) -> list[nn.Parameter]:
@@ -59,7 +55,7 @@ class MuonAdamW(torch.optim.Optimizer):
 
 
 def make_optimizer(
-    module: nn.Module, *, weight_decay: float = 0.0, kind: Literal["adamw", "muon"] = "adamw"
+    module: nn.Module, *, weight_decay: float = 0.0, kind: OptimizerName = "adamw"
 ) -> torch.optim.Optimizer:
     """Make the optimizer of one module; matrices decay, norms and biases (fewer than two axes) do not.
 

@@ -62,9 +62,7 @@ class Rollout:
         return length_batches(range(len(self.samples)), self.lengths_N.tolist(), size)
 
 
-def rollout(
-    verbalizer: Verbalizer, vectors_PD: Tensor, *, group_size: int, max_new_tokens: int, seed: int
-) -> Rollout:
+def rollout(verbalizer: Verbalizer, vectors_PD: Tensor, *, group_size: int, max_new_tokens: int, seed: int) -> Rollout:
     """Sample ``group_size`` explanations of every vector at temperature 1, with their log-probabilities.
 
     At any other temperature the samples would not come from the distribution that the policy loss differentiates.

@@ -95,7 +95,7 @@ def round_trip(
     Returns:
         ``fve_validation`` (failed outputs count with error 2), ``fve_shuffled`` (another row's text against this row's
         vector), ``fve_zero`` (text written without a vector), ``parse_rate_validation``, and the keys of
-        :func:`cross_entropies` on the verbalizer's own samples.
+        :func:`cross_entropies` with ``own_`` before them, since they are on the verbalizer's own samples.
 
     Raises:
         DivergedError: if the output of either half is not finite.
@@ -110,12 +110,13 @@ def round_trip(
     true_N = _errors(texts_ND, usable_N, rows.vectors_ND)
     shuffled_N = _errors(texts_ND[rows.other_N], usable_N[rows.other_N], rows.vectors_ND)
     zero_N = _errors(blank_ND[repeated_N], blank_usable_N[repeated_N], rows.vectors_ND)
+    own = cross_entropies(verbalizer, rows, [found.ids for found in samples])
     return {
         "fve_validation": fve(true_N, variance),
         "fve_shuffled": fve(shuffled_N, variance),
         "fve_zero": fve(zero_N, variance),
         "parse_rate_validation": float(usable_N.float().mean()),
-        **cross_entropies(verbalizer, rows, [found.ids for found in samples]),
+        **{f"own_{name}": nats for name, nats in own.items()},
     }
 
 

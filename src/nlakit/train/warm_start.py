@@ -123,7 +123,7 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
         **{f"rows_{split}": len(found.training) for split, found in rows.items()},
         **{f"rows_too_long_{split}": found.left_out for split, found in rows.items()},
     }
-    card = _card(recipe, target, str(site), prompts, scale, stats, figures)
+    card = _card(recipe, store, target, str(site), prompts, scale, stats, figures)
     Pair(target, verbalizer, reconstructor, card).save(output)
     stage.finish(settings, {"pair": fingerprint(weight_hashes(output)), **figures})
     shutil.rmtree(job.checkpoints, ignore_errors=True)
@@ -132,6 +132,7 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
 
 def _card(
     recipe: Recipe,
+    store: Store,
     target: Target,
     site: str,
     prompts: Prompts,
@@ -150,6 +151,7 @@ def _card(
         stats=stats,
         data={
             "corpus": recipe.corpus.model_dump(mode="json"),
+            "corpus_fingerprint": store.settings["corpus"]["fingerprint"],
             "extract": recipe.extract.model_dump(mode="json"),
             "annotate": recipe.annotate.model_dump(mode="json"),
             "seed": recipe.seed,

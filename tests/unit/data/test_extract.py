@@ -158,16 +158,6 @@ def test_control_tokens_give_no_row(target: Target) -> None:
     assert "key" in "".join(table["token"].to_pylist())
 
 
-def test_special_tokens_are_no_rows(target: Target) -> None:
-    """No row is drawn at a token that the chat template wrote, however many rows are asked for."""
-    config = CONFIG.model_copy(update={"rows_per_document": 50, "min_position": 0})
-    chats = [Document.chat("c", [Message("user", "Hi"), Message("assistant", "Hello."), Message("user", "Why?")])]
-    _, table = extract_rows(target, SITE, chats, config, 0)
-
-    assert 3 < len(table)
-    assert not set(target.tokenizer.all_special_ids) & set(table["token_id"].to_pylist())
-
-
 def test_only_what_is_needed_is_computed(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches hold texts of one length up to their last position, within batch_tokens; no block after the site runs."""
     shapes: list[tuple[int, int]] = []

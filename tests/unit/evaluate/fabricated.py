@@ -159,7 +159,7 @@ def metrics(steps: int = 120) -> list[dict[str, Any]]:
         if step % 10 == 0:
             line |= {
                 "fve_validation": 0.805 + 0.066 * rise, "fve_shuffled": -0.95, "fve_zero": -0.88,
-                "cross_entropy_true": 0.9, "cross_entropy_shuffled": 2.8, "cross_entropy_zero": 2.4,
+                "own_cross_entropy_true": 0.9, "own_cross_entropy_shuffled": 2.8, "own_cross_entropy_zero": 2.4,
             }  # fmt: skip
         lines.append(line)
     return lines

@@ -10,6 +10,7 @@ from tests.unit.evaluate import toy
 
 from nlakit.card import Card
 from nlakit.config import Recipe
+from nlakit.data.corpus import load_corpus
 from nlakit.data.extract import extract_rows
 from nlakit.data.sampling import split_of
 from nlakit.errors import CardError, InputError
@@ -26,7 +27,12 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
 
 
 def card_of(recipe: Recipe, target: Target, **changes: object) -> Card:
-    data = {"corpus": recipe.corpus.model_dump(), "extract": recipe.extract.model_dump(), "seed": recipe.seed}
+    data = {
+        "corpus": recipe.corpus.model_dump(),
+        "corpus_fingerprint": load_corpus(recipe.corpus).fingerprint(),
+        "extract": recipe.extract.model_dump(),
+        "seed": recipe.seed,
+    }
     return tiny_pair(target).card.model_copy(update={"data": data | changes})
 
 
@@ -80,11 +86,19 @@ def test_nothing_held_out_is_refused(recipe: Recipe) -> None:
         rebuild_rows(target, card, rows=5, probe_rows=0, seed=0)
 
 
+def test_another_corpus_than_the_trained_one_is_refused(recipe: Recipe) -> None:
+    """Where the documents are not those of the card, nobody knows which of them were trained on."""
+    target = Target.load(recipe.target.model)
+    card = card_of(recipe, target, corpus_fingerprint="0123456789abcdef")
+    with pytest.raises(InputError, match=r"was trained on 0123456789abcdef: which of its documents are held out"):
+        rebuild_rows(target, card, rows=5, probe_rows=0, seed=0)
+
+
 def test_a_card_without_data_is_refused(recipe: Recipe) -> None:
     """The message names what the card lacks."""
     target = Target.load(recipe.target.model)
     card = card_of(recipe, target).model_copy(update={"data": {"seed": 0}})
-    with pytest.raises(CardError, match=r"lacks data.corpus, data.extract"):
+    with pytest.raises(CardError, match=r"lacks data.corpus, data.corpus_fingerprint, data.extract"):
         DataSettings.of(card)
 
 

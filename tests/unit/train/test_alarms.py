@@ -26,9 +26,9 @@ def _healthy(steps: int = 40) -> list[dict[str, Any]]:
                 "fve_validation": 0.4 + 0.002 * step,
                 "fve_shuffled": -0.5,
                 "fve_zero": -0.4,
-                "cross_entropy_true": 1.2,
-                "cross_entropy_shuffled": 1.6,
-                "cross_entropy_zero": 1.5,
+                "own_cross_entropy_true": 1.2,
+                "own_cross_entropy_shuffled": 1.6,
+                "own_cross_entropy_zero": 1.5,
             }
         history.append(record)
     return history
@@ -43,7 +43,7 @@ def _planted(key: str, value: float, last: int = 6) -> list[dict[str, Any]]:
 
 
 PLANTED = {
-    "vector_ignored": ("cross_entropy_shuffled", 1.21, "1.210 with another row's vector"),
+    "vector_ignored": ("own_cross_entropy_shuffled", 1.21, "1.210 with another row's vector"),
     "entropy_collapsed": ("entropy", 0.1, "entropy fell from 1.47 to 0.10"),
     "length_at_cap": ("length", 95.0, "95 tokens long"),
     "kl_runs_away": ("kl", 2.5, "2.50 nats per token"),
@@ -77,7 +77,7 @@ def test_planted_failure_trips_its_own_rule_alone(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("fve_shuffled", 0.45), ("fve_zero", 0.46), ("cross_entropy_zero", 1.2)],
+    [("fve_shuffled", 0.45), ("fve_zero", 0.46), ("own_cross_entropy_zero", 1.2)],
 )
 def test_each_control_close_to_the_true_vector_is_seen(key: str, value: float) -> None:
     """Shuffled and zero controls, in FVE and in cross-entropy, each tell on their own that the vector is ignored."""

@@ -132,6 +132,16 @@ def test_a_damaged_state_is_an_error_with_the_way_out(tmp_path: Path) -> None:
         checkpoints.resume()
 
 
+@pytest.mark.parametrize("name", ["m.safetensors", "m.optimizer.safetensors"])
+def test_a_damaged_file_is_an_error_with_the_way_out(tmp_path: Path, name: str) -> None:
+    """Tensors that cannot be read name the file and what to remove."""
+    checkpoints = _fresh(tmp_path)[2]
+    checkpoints.save(State(1))
+    (tmp_path / "step-00000001" / name).write_bytes(b"x")
+    with pytest.raises(RunError, match=rf"{name}: cannot be read.*Remove {tmp_path} to start this stage again"):
+        checkpoints.resume()
+
+
 def test_files_hold_what_training_changes_and_no_pickle(tmp_path: Path) -> None:
     """Safetensors and JSON only; tied weights once, frozen weights and derived buffers not at all."""
     from safetensors.torch import load_file

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from nlakit.config import Recipe
-from nlakit.errors import DivergedError, RunError
+from nlakit.errors import DivergedError, InputError, RunError
 from nlakit.explanations import Outcome
 from nlakit.models.pair import Pair
 from nlakit.models.sampler import Sample
@@ -65,7 +65,7 @@ def test_training_leaves_a_pair_with_its_warm_start_and_a_record(prepared: tuple
     assert torch.equal(weight, old) == (record["train"]["figures"]["best_step"] == 0)
     lines = read_metrics(run.path / "metrics.jsonl", "train")
     assert [line["step"] for line in lines] == [0, 1, 2, 3]
-    measured = {"fve_validation", "fve_shuffled", "fve_zero", "cross_entropy_true", "cross_entropy_shuffled"}
+    measured = {"fve_validation", "fve_shuffled", "fve_zero", "own_cross_entropy_true", "own_cross_entropy_shuffled"}
     assert [measured <= set(line) for line in lines] == [True, False, True, True]
     stepwise = {"fve_batch", "reward", "error", "kl", "entropy", "length", "parse_rate", "cap_rate", "distinct"}
     assert all(
@@ -107,6 +107,16 @@ def test_finished_training_is_not_done_again(prepared: tuple[Recipe, RunFolder])
     assert (run.path / "train" / "done.json").read_bytes() == done
     with pytest.raises(RunError, match=r"train\.steps: was 3, now 5"):
         grpo.run(_changed(recipe, steps=5), run, SILENT)
+
+
+def test_explanations_longer_than_the_window_are_refused_before_anything_begins(
+    prepared: tuple[Recipe, RunFolder],
+) -> None:
+    """A cap that the verbalizer's window has no room for is named, and the right one can follow in the same folder."""
+    recipe, run = prepared
+    with pytest.raises(InputError, match=r"max_new_tokens is 10000, and the window .* has room for \d+"):
+        grpo.run(_changed(recipe, max_new_tokens=10_000), run, SILENT)
+    assert grpo.run(recipe, run, SILENT).is_dir()
 
 
 def test_training_needs_a_warm_start(prepared: tuple[Recipe, RunFolder]) -> None:
@@ -151,7 +161,7 @@ def test_alarms_are_written_and_said(
     recipe, run = prepared
     real = grpo.round_trip
     monkeypatch.setattr(
-        grpo, "round_trip", lambda *args, **options: {**real(*args, **options), "cross_entropy_shuffled": 0.0}
+        grpo, "round_trip", lambda *args, **options: {**real(*args, **options), "own_cross_entropy_shuffled": 0.0}
     )
     grpo.run(recipe, run, Progress())
     first = _lines(run.path / "alarms.jsonl")[0]

@@ -10,7 +10,6 @@ from nlakit.train.optimise import (
     optimizer_step,
     require_finite,
     trainable,
-    warmup_constant,
     warmup_cosine,
 )
 
@@ -26,8 +25,9 @@ def test_cosine_schedule_by_hand() -> None:
 
 def test_constant_schedule_warms_up_and_stays() -> None:
     """Four steps of warm-up go up by quarters; no warm-up starts at full speed."""
-    assert [warmup_constant(step, warmup=4) for step in range(6)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
-    assert warmup_constant(0, warmup=0) == 1.0
+    factors = [warmup_cosine(step, steps=6, warmup=4, floor=1.0) for step in range(6)]
+    assert factors == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0, 1.0])
+    assert warmup_cosine(0, steps=6, warmup=0, floor=1.0) == 1.0
 
 
 def test_step_clips_the_gradient_and_reports_its_norm() -> None:
