@@ -22,9 +22,13 @@ PAIR_ROWS = {
     "cross_entropy_true": "nats a token of the teacher's text, true vector",
     "cross_entropy_shuffled": "nats a token of the teacher's text, another document's vector",
     "claims_true": "claims that are true",
-    "claims_true_theme": "- themes",
-    "claims_true_entity": "- entities",
-    "claims_true_detail": "- details",
+    "claims_ceiling": "claims that linear probes of the same vectors get right",
+    "claims_true_theme": "themes that are true",
+    "claims_ceiling_theme": "themes that probes get right",
+    "claims_true_entity": "entities that are true",
+    "claims_ceiling_entity": "entities that probes get right",
+    "claims_true_detail": "details that are true",
+    "claims_ceiling_detail": "details that probes get right",
     "claims_held": "claims whose fact a probe finds in the vector",
     "facts_mentioned": "facts that the probes find and the words mention",
 }
@@ -44,12 +48,16 @@ def pair_table() -> str:
 
 
 def _trust_sentence(results: Mapping[str, Measure]) -> str:
-    names = {name: f"claims_true{name}" for name in ("", "_theme", "_entity", "_detail")}
-    shares = {name: f"{100 * (results[measure].value or 0):.0f} %" for name, measure in names.items()}
+    parts = {"themes": "claims_true_theme", "details": "claims_true_detail", "entities": "claims_true_entity"}
+    shares = ", ".join(f"{_share(results[measure])} of {kind}" for kind, measure in parts.items())
     return (
-        f"So the words carry {100 * (results['fve'].value or 0):.0f} % of the variance, and yet only {shares['']} of what they "
-        f"claim is true: {shares['_theme']} of themes, {shares['_detail']} of details, {shares['_entity']} of entities."
+        f"So the words carry {_share(results['fve'])} of the variance, and {_share(results['claims_true'])} of what they claim is "
+        f"true: {shares}."
     )
+
+
+def _share(measure: Measure) -> str:
+    return "an unknown share" if measure.value is None else f"{100 * measure.value:.0f} %"
 
 
 def target_table() -> str:

@@ -20,7 +20,7 @@ STAGES: dict[str, str] = {
     "evaluate": "nlakit.evaluate.runner:run",
     "report": "nlakit.evaluate.report:run",
 }
-"""Stage name -> its function; a stage imports nothing before it runs. Each one skips itself when it is done."""
+"""Stage name -> its function; a stage imports nothing before it runs. Each one but the report skips itself when it is done."""
 
 
 def run_recipe(recipe: Recipe, path: Path, progress: Progress) -> Path:

@@ -64,8 +64,8 @@ def test_every_command_has_help_with_an_example(path: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("path", LEAVES, ids=" ".join)
-def test_every_command_prints_json_on_request(path: tuple[str, ...]) -> None:
-    """A program can call every command."""
+def test_every_command_offers_json(path: tuple[str, ...]) -> None:
+    """Every command offers --json in its help."""
     assert "--json" in CliRunner().invoke(app, [*path, "--help"]).output
 
 

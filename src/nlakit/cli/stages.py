@@ -44,7 +44,7 @@ def register(app: typer.Typer) -> None:
 
 def _help(name: str, about: str) -> str:
     return (
-        f"{about}\n\nKilled in the middle, the same command goes on where it was; finished, it does nothing.\n\n"
+        f"{about}\n\nKilled in the middle, the same command goes on where it was; what is finished is not done again.\n\n"
         f"\b\nExamples:\n  nlakit {name} terrarium-quick --out runs/demo\n  nlakit {name} --out runs/demo"
     )
 
@@ -96,14 +96,14 @@ def evaluate(
     ] = DEFAULT_PAIR,
     rows: Annotated[
         int | None,
-        typer.Option("--rows", min=1, help="Held-out rows to measure on.", show_default="1000, or the run's own"),
+        typer.Option("--rows", min=1, help="Held-out rows to measure on.", show_default="1000"),
     ] = None,
     seed: Annotated[
         int | None,
         typer.Option(
             "--seed",
             help="Seed of the choice of rows, of sampling and of the bootstrap.",
-            show_default="0, or the run's own",
+            show_default="0",
         ),
     ] = None,
     as_json: JsonOption = False,
@@ -113,8 +113,8 @@ def evaluate(
     """Measure a pair on held-out rows.
 
     Prints variance explained, its controls and the truth of claims, each with a bootstrap interval over
-    documents. docs/metrics.md defines every measure. Of a run folder, this is its stage evaluate: what is
-    found is kept there for the report.
+    documents. docs/metrics.md defines every measure. Of a run folder, without --rows and --seed, this is its
+    stage evaluate: what is found is kept there for the report.
 
     \b
     Examples:
@@ -144,15 +144,14 @@ def _measure_pair(pair: str, rows: int | None, seed: int | None, progress: Progr
 
 
 def _measure_run(path: str, rows: int | None, seed: int | None, progress: Progress) -> dict[str, Measure]:
-    """Do the stage evaluate of a run, with its own settings but for those that are given."""
-    from nlakit.config import override_settings
+    """Do the stage evaluate of a run; with settings of its own, measure the run's pair and keep nothing."""
     from nlakit.evaluate.evaluation import Evaluation
+    from nlakit.evaluate.runner import pair_of
     from nlakit.pipeline import run_stages
     from nlakit.runs import RunFolder
 
     folder = RunFolder.existing(path)
-    given = {"rows": rows, "seed": seed}
-    overrides = [f"evaluate.{key}={value}" for key, value in given.items() if value is not None]
-    recipe = override_settings(folder.recipe(), overrides, path)
-    written = run_stages(recipe, folder, progress, ["evaluate"])["evaluate"]
+    if rows is not None or seed is not None:
+        return _measure_pair(str(pair_of(folder)), rows, seed, progress)
+    written = run_stages(folder.recipe(), folder, progress, ["evaluate"])["evaluate"]
     return dict(Evaluation.load(written.parent).measures)

@@ -55,9 +55,7 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
     The finished pair is measured, or the one after the warm start when that is as far as the run has come. Raises
     :class:`~nlakit.errors.RunError` when there is neither, or when what is there was made with other settings.
     """
-    source = next((path for path in (folder.path / "pair", folder.path / "warm-start" / "pair") if path.is_dir()), None)
-    if source is None:
-        raise RunError(f"{folder.path} has no pair to evaluate; run the stages warm-start and train first")
+    source = pair_of(folder)
     stage = folder.stage(STAGE)
     settings = {"pair": _identity(folder, source), "evaluate": plain(recipe.evaluate)}
     if folder.check_stage(STAGE, settings, stage.path / FILE_NAME) == "done":
@@ -71,8 +69,16 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
     return path
 
 
+def pair_of(folder: RunFolder) -> Path:
+    """Return the finished pair of a run, or the one after the warm start; RunError when there is neither."""
+    for path in (folder.path / "pair", folder.path / "warm-start" / "pair"):
+        if path.is_dir():
+            return path
+    raise RunError(f"{folder.path} has no pair to evaluate; run the stages warm-start and train first")
+
+
 def _identity(folder: RunFolder, source: Path) -> str:
-    """Return a hash over the stage that made a pair: its settings and what it wrote."""
+    """Return a hash over what the stage that made a pair wrote."""
     name = "train" if source.name == "pair" and source.parent == folder.path else "warm-start"
     return fingerprint(name, folder.stage(name).outputs)
 
