@@ -148,14 +148,14 @@ def render_chat(tokenizer: Any, messages: Sequence[Mapping[str, str]], add_gener
     return str(tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=add_generation_prompt))
 
 
-def control_tokens(tokenizer: Any) -> re.Pattern[str] | None:
-    """Return a pattern for the tokens that only a template may write: special ones, and those its chat template spells."""
+def control_tokens(tokenizer: Any, *more: str) -> re.Pattern[str] | None:
+    """Return a pattern for what only a template may write: special tokens, those its chat template spells, and ``more``."""
     template = str(tokenizer.chat_template or "")
     spelt = {
         token.content
         for token in tokenizer.added_tokens_decoder.values()
         if not token.content.isspace() and (token.special or token.content in template)
-    }
+    } | set(more)
     # Longest first, so that a token is not hidden by one that it begins with.
     return re.compile("|".join(map(re.escape, sorted(spelt, key=lambda text: (-len(text), text))))) if spelt else None
 

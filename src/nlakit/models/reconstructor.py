@@ -26,7 +26,7 @@ from nlakit.errors import InputError, ModelError
 from nlakit.models.sites import Site, decoder_inputs
 from nlakit.models.target import Target, block_output, find_parts, load_model, load_tokenizer
 from nlakit.models.verbalizer import require_finite, save_weights
-from nlakit.prompts import Prompts, encode_many
+from nlakit.prompts import Prompts, control_tokens, encode_many, escape
 from nlakit.storage import atomic_write_bytes
 
 HEAD_FILE = "value_head.safetensors"
@@ -45,6 +45,7 @@ class Reconstructor(nn.Module):
         self.backbone = backbone
         self.tokenizer = tokenizer
         self.prompts = prompts
+        self._controls = control_tokens(tokenizer)
         config = backbone.config.get_text_config()
         width: int = config.hidden_size
         if value_head is None:
@@ -87,9 +88,11 @@ class Reconstructor(nn.Module):
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Tokenise explanations in the prompt, special tokens exactly once.
 
-        An empty text is allowed (a control). Raises ``InputError`` when one does not fit the window.
+        A control token that an explanation spells is broken, as in what the verbalizer learns: only readable text may
+        carry the vector. An empty text is allowed (a control). Raises ``InputError`` when one does not fit the window.
         """
-        found = encode_many(self.tokenizer, [self.prompts.reconstructor_text(text) for text in texts])
+        readable = [escape(text, self._controls) for text in texts]
+        found = encode_many(self.tokenizer, [self.prompts.reconstructor_text(text) for text in readable])
         longest = max((len(ids) for ids in found), default=0)
         if longest > self.max_positions:
             raise InputError(

@@ -24,7 +24,7 @@ from nlakit.explanations import Explanation, parse_explanation, wrap_explanation
 from nlakit.models.cache import prefix_cache, widened
 from nlakit.models.inject import embedding_width, inject, self_check
 from nlakit.models.target import Target, load_model, load_tokenizer, quiet_transformers, window
-from nlakit.prompts import Prompts, encode_once, locate_marker
+from nlakit.prompts import Prompts, control_tokens, encode_once, escape, locate_marker
 
 
 class Verbalizer:
@@ -63,7 +63,7 @@ class Verbalizer:
         self.shared_ids, self.own_ids = self.prompt_ids[:cut], self.prompt_ids[cut:]
         self.end_id: int = tokenizer.eos_token_id
         self.close_ids = _closing_ids(tokenizer, prompts)
-        self._controls = [*(t for t in tokenizer.all_special_tokens if len(t) > 1), prompts.open_tag, prompts.close_tag]
+        self._controls = control_tokens(tokenizer, prompts.open_tag, prompts.close_tag)
         self.stop_ids = sorted({self.end_id, *_configured_ends(model)})
 
     @classmethod
@@ -139,9 +139,7 @@ class Verbalizer:
         """
         if not text.strip():
             raise InputError("an explanation to train on is empty.")
-        for control in self._controls:
-            text = text.replace(control, control[0] + " " + control[1:])
-        wrapped = wrap_explanation(text, self.prompts.open_tag, self.prompts.close_tag)
+        wrapped = wrap_explanation(escape(text, self._controls), self.prompts.open_tag, self.prompts.close_tag)
         return [*self.tokenizer(wrapped, add_special_tokens=False)["input_ids"], self.end_id]
 
     def parse(self, completion: str | Sequence[int], *, stopped: bool | None = None) -> Explanation:

@@ -191,3 +191,14 @@ def test_a_missing_block_weight_is_refused(tmp_path):
 
     with pytest.raises(ModelError, match="1 missing"):
         Reconstructor.load(tmp_path, reconstructor.prompts)
+
+
+def test_an_explanation_cannot_spell_control_tokens():
+    """What spells a special token is read as text, so that no code outside readable words can carry a vector."""
+    target = tiny_target()
+    reconstructor = Reconstructor.from_target(target, Site("resid", 1), tiny_prompts(target))
+
+    plain, spelt = reconstructor.token_ids(["ends here", f"ends {target.tokenizer.eos_token} here"])
+
+    specials = set(target.tokenizer.all_special_ids)
+    assert sum(token in specials for token in spelt) == sum(token in specials for token in plain)
