@@ -42,7 +42,7 @@ class GrowConfig(Settings):
 
     seed: int = 0
     """Seed of weights and order."""
-    steps: int = Field(default=6000, ge=1)
+    steps: int = Field(default=7000, ge=1)
     """Optimiser steps."""
     documents_per_step: int = Field(default=32, ge=1)
     """Documents in a batch; of about 75 tokens each."""
@@ -60,7 +60,7 @@ class GrowConfig(Settings):
     """Peak learning rate, of Muon for the matrices of the blocks and of AdamW for everything else."""
     warmup_steps: int = Field(default=200, ge=0)
     """Steps of linear warm-up."""
-    decay_share: float = Field(default=0.6, gt=0, le=1)
+    decay_share: float = Field(default=0.5, gt=0, le=1)
     """Share of the steps at the end over which the learning rate falls linearly to 0."""
     weight_decay: float = Field(default=0.02, ge=0)
     """Muon's, on the matrices of the blocks."""
