@@ -10,12 +10,7 @@ from nlakit.terrarium.writer import Writer
 
 LESSON = "lesson"
 """Name of what :func:`lesson` writes, where a family could stand."""
-VERBS = {
-    "place": ("went", "walked", "drove"),
-    "mood": ("felt", "seemed", "grew"),
-    "container": ("put", "hid", "locked"),
-    "colour": ("painted", "dyed"),
-}
+VERBS = {"place": ("went", "walked"), "mood": ("felt", "seemed"), "container": ("put", "hid"), "colour": ("painted",)}
 """What a statement of a story tells, and the verbs that say so."""
 
 NOTES = {"container": " Boxes:", "mood": " Feelings:", "place": " Visits:", "colour": " Colours:", "move": " Moves:"}
