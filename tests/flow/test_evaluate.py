@@ -22,6 +22,7 @@ from nlakit.explanations import Outcome
 from nlakit.models.pair import WARM_START, Pair
 from nlakit.models.sampler import Sample
 from nlakit.models.target import Target
+from nlakit.models.verbalizer import Verbalizer
 from nlakit.runs import Progress, RunFolder
 from nlakit.testing import tiny_pair
 from nlakit.vectors import fve
@@ -76,17 +77,24 @@ def speak_truth(monkeypatch: pytest.MonkeyPatch, recipe: Recipe) -> None:
     monkeypatch.setattr(passes, "sample", sample)
 
 
-def test_a_pair_that_never_closes_an_explanation_scores_error_two(recipe: Recipe, tmp_path: Path) -> None:
+def test_a_pair_that_never_closes_an_explanation_scores_error_two(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Failed outputs are counted with error 2 in every FVE that needs them, and no claim is read out of them."""
     folder = save_pair(recipe, tmp_path / "pair")
     variance = Card.load(folder).stats.variance
+
+    def cut_off(verbalizer: Verbalizer, vectors_ND: Tensor, **_: object) -> list[Sample]:
+        return [Sample([1] * verbalizer.max_new_tokens, "words", Outcome.CUT_OFF) for _ in vectors_ND]
+
+    monkeypatch.setattr(passes, "sample", cut_off)
     evaluation = runner.evaluate(folder, recipe.evaluate, SILENT)
     measures = evaluation.measures
     assert set(REQUIRED) <= set(measures)
     assert evaluation.left_out == {}
     assert measures["parse_rate"].value == 0.0
     for name in ("fve", "fve_greedy", "fve_warm_start", "fve_shuffled", "fve_zero_vector"):
-        assert measures[name].value == pytest.approx(1 - 2 / variance)
+        assert measures[name].value == pytest.approx(1 - 2 / variance), name
     assert measures["length_tokens"].value == Card.load(folder).max_new_tokens
     assert (measures["claims_true"].value, measures["claims_true"].n) == (None, 0)
     assert measures["facts_mentioned"].value in (0.0, None)

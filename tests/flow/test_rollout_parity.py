@@ -25,7 +25,7 @@ def _vectors(count: int) -> torch.Tensor:
 
 def test_sampled_log_probs_equal_trained_ones(pair: Pair) -> None:
     """Every token's log-probability is one number: from the cached decoding loop, and teacher-forced in micro-batches."""
-    rolled = rollout(pair.verbalizer, _vectors(5), group_size=3, temperature=1.0, max_new_tokens=9, seed=1)
+    rolled = rollout(pair.verbalizer, _vectors(5), group_size=3, max_new_tokens=9, seed=1)
     batches = rolled.micro_batches(4)
     for batch in batches:
         log_probs_BT, mask_BT = pair.verbalizer.log_probs(
@@ -38,7 +38,7 @@ def test_sampled_log_probs_equal_trained_ones(pair: Pair) -> None:
 
 def test_the_gap_shows_a_policy_that_moved(pair: Pair) -> None:
     """The comparison can fail: after a training step the sampled log-probabilities are no longer the current ones."""
-    rolled = rollout(pair.verbalizer, _vectors(3), group_size=2, temperature=1.0, max_new_tokens=6, seed=1)
+    rolled = rollout(pair.verbalizer, _vectors(3), group_size=2, max_new_tokens=6, seed=1)
     rows = list(range(6))
     ids = [found.ids for found in rolled.samples]
     log_probs_NT, _ = pair.verbalizer.log_probs(rolled.vectors_ND, ids)

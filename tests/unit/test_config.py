@@ -69,7 +69,7 @@ def test_a_fingerprint_ignores_the_order_of_keys_and_sees_every_value() -> None:
 
     assert fingerprint({"x": 1, "y": (2, 3)}) == fingerprint({"y": [2, 3], "x": 1})
     assert fingerprint(recipe) == fingerprint(plain(recipe))
-    assert fingerprint(recipe) != fingerprint(override_settings(recipe, ["train.temperature=0.9"], "test"))
+    assert fingerprint(recipe) != fingerprint(override_settings(recipe, ["train.kl_coefficient=0.9"], "test"))
 
 
 def test_the_installed_recipes_load_and_have_their_file_names() -> None:
@@ -94,7 +94,7 @@ def test_overrides_win_over_the_file_and_take_toml_values_and_bare_words(recipe_
             "train.steps=9",
             "target.model=some/model",
             "corpus.options.shout=true",
-            "train.temperature = 0.5",
+            "train.kl_coefficient = 0.5",
             "name='x'",
         ],
     )
@@ -102,7 +102,7 @@ def test_overrides_win_over_the_file_and_take_toml_values_and_bare_words(recipe_
     assert (9, "some/model", 0.5, "x") == (
         recipe.train.steps,
         recipe.target.model,
-        recipe.train.temperature,
+        recipe.train.kl_coefficient,
         recipe.name,
     )
     assert {"shout": True} == recipe.corpus.options

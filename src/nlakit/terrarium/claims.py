@@ -144,25 +144,20 @@ class TerrariumTruth:
         return list(claims.values())
 
     def judge(self, claim: Claim, truth: Truth) -> Verdict:
-        """True if the slot has this value; related if the slot has another, or another slot has this value.
-
-        The kind of what follows may be named also where its word is settled.
-        """
+        """True if the slot has this value; related if the slot has another, or another slot has this value."""
         facts = self.facts(truth)
-        kind = truth["next"]["kind"]
-        known = KINDS[kind] if claim.slot == "next kind" and kind else facts.get(claim.slot)
-        if known == claim.value:
+        if facts.get(claim.slot) == claim.value:
             return Verdict.TRUE
         return Verdict.RELATED if claim.slot in facts or claim.value in facts.values() else Verdict.UNRELATED
 
     def facts(self, truth: Truth) -> dict[str, str]:
-        """Facts and plans, with the last word, and the next word where it is settled, else its kind where that is."""
+        """Facts and plans, with the last word, and the next word where it is settled, else its kind."""
         following: Mapping[str, str | None] = truth["next"]
         facts = {**truth["facts"], **truth["planned"], "last word": spoken(truth["last"])}
         if following["text"]:
             facts["next word"] = spoken(following["text"])
-        elif following["kind"]:
-            facts["next kind"] = KINDS[following["kind"]]
+        else:
+            facts["next kind"] = KINDS[str(following["kind"])]
         return facts
 
     def level(self, slot: str) -> Level:
