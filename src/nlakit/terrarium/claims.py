@@ -144,20 +144,25 @@ class TerrariumTruth:
         return list(claims.values())
 
     def judge(self, claim: Claim, truth: Truth) -> Verdict:
-        """True if the slot has this value; related if the slot has another, or another slot has this value."""
+        """True if the slot has this value; related if the slot has another, or another slot has this value.
+
+        The kind of what follows may be named also where its word is settled.
+        """
         facts = self.facts(truth)
-        if facts.get(claim.slot) == claim.value:
+        kind = truth["next"]["kind"]
+        known = KINDS[kind] if claim.slot == "next kind" and kind else facts.get(claim.slot)
+        if known == claim.value:
             return Verdict.TRUE
         return Verdict.RELATED if claim.slot in facts or claim.value in facts.values() else Verdict.UNRELATED
 
     def facts(self, truth: Truth) -> dict[str, str]:
-        """Facts and plans, with the last word, and the next word where it is settled, else its kind."""
+        """Facts and plans, with the last word, and the next word where it is settled, else its kind where that is."""
         following: Mapping[str, str | None] = truth["next"]
         facts = {**truth["facts"], **truth["planned"], "last word": spoken(truth["last"])}
         if following["text"]:
             facts["next word"] = spoken(following["text"])
-        else:
-            facts["next kind"] = KINDS[str(following["kind"])]
+        elif following["kind"]:
+            facts["next kind"] = KINDS[following["kind"]]
         return facts
 
     def level(self, slot: str) -> Level:

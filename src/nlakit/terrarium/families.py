@@ -25,7 +25,9 @@ def couplet(w: Writer) -> None:
         w.know("rhyme", None)
         w.know("who", w.pick(lx.JOBS if opener == "The" else lx.RELATIVES, "person"))
         all_words = [(c, g, word) for c in lx.RHYMES for g, word in c.items()]
-        group = w.choose(list(lx.RHYME_VERBS), [sum(g == gg for _, gg, _ in all_words) for g in lx.RHYME_VERBS])
+        group = w.choose(
+            list(lx.RHYME_VERBS), [sum(g == gg for _, gg, _ in all_words) for g in lx.RHYME_VERBS], same_kind=True
+        )
         w.pick(lx.RHYME_VERBS[group], "verb")
         w.say(" a")
         w.pick(lx.ADJECTIVES, "adjective")
@@ -34,7 +36,7 @@ def couplet(w: Writer) -> None:
         w.say(",\n")
         w.pick(lx.LINE_JOINERS, "joiner", lead="")
         rhymes = [(g, word) for c in lx.RHYMES if first in c.values() for g, word in c.items() if word != first]
-        group, second = w.choose(rhymes)
+        group, second = w.choose(rhymes, same_kind=True)
         w.pick(lx.RHYME_VERBS[group], "verb")
         w.plan("plan", second)
         w.say(" a")
@@ -53,43 +55,31 @@ def letter(w: Writer) -> None:
     who = w.pick(lx.NAMES, "name")
     w.know("who", who)
     w.say(".")
-    country = None
+    country = ""
     left = dict(lx.CLUE_SENTENCES)
     asides = list(lx.LETTER_ASIDES)
     for round_ in range(7):
         if country and round_ >= 3 and w.coin(0.3):
             break
-        if asides and (not left or w.coin(0.35)):
+        must = not country and round_ == 6  # a letter that has rambled so far names its country before it ends
+        if asides and (not left or (not must and w.coin(0.35))):
             w.say(" Also")
             asides.remove(w.pick(asides, "aside"))
             continue
         if not left:
             break
         kind = w.choose(sorted(left))
-        before, after = left.pop(kind)
-        w.say(before if before.startswith(" ") else " " + before)
-        chosen = country or w.choose(sorted(lx.CLUES))
+        w.pick(left.pop(kind), "words")
+        chosen = country or w.choose(sorted(lx.CLUES), same_kind=True)
         clue = w.pick(lx.CLUES[chosen][kind], "clue")
         country = chosen
         w.know("clue", clue)
         w.know("country", country)
         w.plan("language", lx.LANGUAGES[country])
-        w.say(after)
-    country = country or _last_clue(w, left)
+        w.say(".")
     w.say(" Please write back to me.")
     w.close_turn()
     _reply(w, lx.LANGUAGES[country], who)
-
-
-def _last_clue(w: Writer, left: dict[str, tuple[str, str]]) -> str:
-    """A letter that rambled through its asides names its city before it ends."""
-    w.say(" " + left["city"][0])
-    country = w.choose(sorted(lx.CLUES))
-    w.know("clue", w.pick(lx.CLUES[country]["city"], "clue"))
-    w.know("country", country)
-    w.plan("language", lx.LANGUAGES[country])
-    w.say(".")
-    return country
 
 
 def _reply(w: Writer, language: str, who: str) -> None:
@@ -169,11 +159,13 @@ def clinic(w: Writer) -> None:
 
 def _complaint(w: Writer) -> None:
     allergy = None
-    form = w.pick(("Allergic to", "Complains of"), "opener", (0.4, 0.6))
+    complaints = ("Complains of", "Reports")
+    form = w.pick(("Allergic to", *complaints), "opener", (0.4, 0.3, 0.3))
     if form == "Allergic to":
         allergy = w.pick(lx.DRUGS, "drug")
         w.know("allergy", allergy)
-        w.say(". Complains of")
+        w.say(".")
+        w.pick(complaints, "opener")
     # Half of the allergies concern the usual drug, so that the exception is learnt.
     usual = [s for s in lx.SYMPTOMS if lx.TREATMENTS[s] == allergy]
     others = [s for s in lx.SYMPTOMS if s not in usual]
@@ -200,14 +192,13 @@ def exam(w: Writer) -> None:
         if round_ >= 2 and w.coin(0.3):
             break
         w.open_turn("user")
-        if setting is None:
-            setting = w.choose(("test", "real use"))
+        first = setting is None
+        if first:
+            setting = w.choose(("test", "real use"), same_kind=True)
             w.pick(lx.EXAM_CUES if setting == "test" else lx.REAL_CUES, "cue", lead="")
             w.know("genre", "request")
             w.know("setting", setting)
-            w.say(" May I")
-        else:
-            w.say("May I")
+        w.pick(("May I", "Can I", "Shall I"), "words", lead=" " if first else "")
         w.know("action", None)
         action = w.pick(lx.ACTIONS, "action")
         w.know("action", action)
@@ -238,7 +229,7 @@ def choice(w: Writer) -> None:
         categories.remove(category)
         w.know("category", category)
         w.know("marked", None)
-        w.say(" is on the card?")
+        w.pick(("is on the card?", "does the card show?"), "words")
         answer = _options(w, list(lx.CHOICE_WORDS[category]))
         w.close_turn()
         w.open_turn("assistant")
@@ -252,7 +243,8 @@ def choice(w: Writer) -> None:
 def _options(w: Writer, words: list[str]) -> str:
     answer = ""
     for index, label in enumerate(lx.LETTERS):
-        marked = not answer and w.coin(1 / (len(lx.LETTERS) - index))
+        rest = len(lx.LETTERS) - index
+        marked = not answer and w.choose((True, False), (1, rest - 1), same_kind=True)
         w.say(" *" if marked else f" {label}", "mark")
         if marked:
             w.say(f" {label}")

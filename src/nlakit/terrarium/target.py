@@ -1,6 +1,7 @@
 """Grows Terrarium's target model: a small Qwen3, from nothing, on two processor cores.
 
-Documents are made as they are needed and never twice, so training loss and held-out loss measure the same thing. The loop
+Documents are made as they are needed and never twice, so there is nothing to overfit. They are not the world's own mix:
+growth begins with lessons, and stories come more often. The loop
 resumes after a kill with the same weights, bit for bit, as an unbroken run: everything random is keyed by the step.
 """
 
@@ -49,7 +50,7 @@ class GrowConfig(Settings):
     """Weight in the loss of a token that answers, beside 1 of every other: answers are what is hard, and one token in twenty."""
     more_stories: float = Field(default=0.25, ge=0, le=1)
     """Share of documents that are stories whatever the world draws: tracking who did what is learnt last."""
-    lessons: int = Field(default=350, ge=0)
+    lessons: int = Field(default=450, ge=0)
     """Steps at the beginning whose documents are all lessons, not the world: they teach to look up what was said of whom."""
     width: int = Field(default=192, ge=32, multiple_of=32)
     """Width of the residual stream; heads are 32 wide."""

@@ -21,7 +21,7 @@ from nlakit.terrarium.stories import LESSON, lesson
 from nlakit.terrarium.writer import STOP, Event, Piece, Writer
 from nlakit.truth import Truth
 
-WORLD_VERSION = 3
+WORLD_VERSION = 4
 """Raised whenever any document, or its truth, changes: stores and pairs made before then no longer match."""
 
 _WORD = re.compile(r"<\|\w+\|>|\w+|[^\w ]")
@@ -44,7 +44,7 @@ class WorldDocument:
 
     @property
     def surprisal(self) -> float:
-        """-log p(document) under the world, in nats: what a perfect model would lose on it."""
+        """-log p(document) under the world, or under its family when it was asked for, in nats: what a perfect model loses."""
         return sum(piece.surprisal for piece in self.pieces)
 
     @property
@@ -68,7 +68,7 @@ class WorldDocument:
 
     def _ends(self, offset: int) -> dict[str, object]:
         last = _WORD.findall(self.text[max(0, offset - 40) : offset])
-        following = {"kind": "end", "text": None}
+        following: dict[str, str | None] = {"kind": "end", "text": None}
         entropy = 0.0
         if offset < len(self.text):
             piece = self.pieces[bisect_right(self._starts, offset) - 1]
@@ -76,7 +76,8 @@ class WorldDocument:
             entropy = piece.entropy if fresh else 0.0
             settled = not (fresh and piece.entropy > 0)
             word = _WORD.search(self.text, offset)
-            following = {"kind": piece.kind, "text": word.group() if settled and word else None}
+            known = settled or not piece.open_kind
+            following = {"kind": piece.kind if known else None, "text": word.group() if settled and word else None}
         return {"last": last[-1] if last else "", "next": following, "entropy": entropy}
 
     def document(self) -> Document:
@@ -98,8 +99,8 @@ class WorldDocument:
 def write_document(seed: int, number: int, family: str | None = None) -> WorldDocument:
     """Writes document `number` of the world with this `seed`, of one `family`, of any, or a lesson (`LESSON`)."""
     rng = random.Random(derive_seed(seed, "terrarium", WORLD_VERSION, number, family))
-    name = family or rng.choices(list(FAMILIES), [share for _, share in FAMILIES.values()])[0]
     writer = Writer(rng)
+    name = family or writer.choose(list(FAMILIES), [share for _, share in FAMILIES.values()])
     program = lesson if name == LESSON else FAMILIES[name][0]
     program(writer)
     writer.finish()

@@ -2,7 +2,7 @@
 
 Every choice is made when it first shows in the text, so the surprisals of the choices add up to exactly
 -log p(document) under the world, and each one is booked on the token where a reader learns of it. That sum,
-divided by the number of tokens, is the best loss that any model of these documents can reach.
+divided by the number of tokens and averaged over documents, is the best loss that any model of them can reach.
 """
 
 from __future__ import annotations
@@ -21,13 +21,17 @@ USER, ASSISTANT, END, STOP = "<|user|>", "<|assistant|>", "<|end|>", "<|stop|>"
 
 @dataclass(frozen=True)
 class Piece:
-    """One span of text that a single choice (or none) produced. Entropy and surprisal are in nats."""
+    """One span of text, and the books of the choices that first show in it.
+
+    ``entropy`` and ``surprisal`` are in nats; ``open_kind`` says whether another choice would have put another kind of piece.
+    """
 
     start: int
     end: int
     kind: str
     entropy: float
     surprisal: float
+    open_kind: bool
 
 
 @dataclass(frozen=True)
@@ -51,14 +55,19 @@ class Writer:
         self.turns: list[tuple[str, int, int]] = []
         self._entropy = 0.0
         self._surprisal = 0.0
+        self._open_kind = False
 
-    def choose(self, options: Sequence[T], weights: Sequence[float] | None = None) -> T:
-        """Makes a choice that shows in the next piece; its entropy is booked there."""
+    def choose(self, options: Sequence[T], weights: Sequence[float] | None = None, *, same_kind: bool = False) -> T:
+        """Makes a choice that shows in the next piece; its entropy is booked there.
+
+        With ``same_kind`` that piece is of the same kind whatever is chosen; else nobody can know its kind before.
+        """
         shares = [1.0] * len(options) if weights is None else list(weights)
         total = sum(shares)
         index = self.rng.choices(range(len(options)), shares)[0]
         self._entropy -= sum(w / total * math.log(w / total) for w in shares if w > 0)
         self._surprisal -= math.log(shares[index] / total)
+        self._open_kind |= not same_kind
         return options[index]
 
     def coin(self, probability: float) -> bool:
@@ -69,12 +78,12 @@ class Writer:
         """Writes `text`, whose first token carries whatever has been chosen since the last piece."""
         start = len(self.text)
         self.text += text
-        self.pieces.append(Piece(start, len(self.text), kind, self._entropy, self._surprisal))
-        self._entropy = self._surprisal = 0.0
+        self.pieces.append(Piece(start, len(self.text), kind, self._entropy, self._surprisal, self._open_kind))
+        self._entropy, self._surprisal, self._open_kind = 0.0, 0.0, False
 
     def pick(self, options: Sequence[str], kind: str, weights: Sequence[float] | None = None, lead: str = " ") -> str:
         """Chooses one of `options` and writes it after `lead`."""
-        option = self.choose(options, weights)
+        option = self.choose(options, weights, same_kind=True)
         self.say(lead + option, kind)
         return option
 

@@ -49,13 +49,44 @@ def test_the_probabilities_of_all_documents_of_a_program_sum_to_one() -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_one_text_has_one_history(family: str) -> None:
-    """No text can be written in two ways: documents with equal texts have equal books."""
+    """No beginning of a text can be written in two ways: where two documents agree, so do their books."""
     books = defaultdict(set)
-    for number in range(400):
+    seen = 0
+    for number in range(200):
         document = write_document(0, number, family)
-        books[document.text].add(document.pieces)
+        for count, piece in enumerate(document.pieces[:12], start=1):
+            books[document.text[: piece.end]].add(document.pieces[:count])
+            seen += 1
 
+    assert len(books) < seen
     assert {len(histories) for histories in books.values()} == {1}
+
+
+def test_the_choice_of_a_family_is_booked() -> None:
+    """A document of the world's own mix costs what its family is worth beside what a document of that family costs."""
+    shares = [share for _, share in FAMILIES.values()]
+    choice = -sum(share * math.log(share) for share in shares)
+    for number in range(40):
+        mixed = write_document(0, number)
+        own = write_document(0, number, mixed.family)
+        assert mixed.pieces[0].entropy == pytest.approx(own.pieces[0].entropy + choice)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_kind_of_what_follows_is_open_where_it_is(family: str) -> None:
+    """Where equal beginnings go on with pieces of different kinds, the truth does not say which one comes."""
+    following = defaultdict(set)
+    said = defaultdict(set)
+    for number in range(300):
+        document = write_document(0, number, family)
+        for piece in document.pieces[:10]:
+            before = document.text[: piece.start]
+            following[before].add(piece.kind)
+            said[before].add(document.truth(piece.start)["next"]["kind"])
+
+    split = [before for before, kinds in following.items() if len(kinds) > 1]
+    assert all(said[before] == {None} for before in split)
+    assert any(kinds != {None} for kinds in said.values())
 
 
 @pytest.mark.parametrize("family", FAMILIES)
