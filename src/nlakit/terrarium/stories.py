@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from nlakit.terrarium import lexicon as lx
 from nlakit.terrarium.writer import Writer
 
-LESSON = "lesson"
-"""Name of what :func:`lesson` writes, where a family could stand."""
 VERBS = {"place": ("went", "walked"), "mood": ("felt", "seemed"), "container": ("put", "hid"), "colour": ("painted",)}
 """What a statement of a story tells, and the verbs that say so."""
 
@@ -84,7 +82,7 @@ def story(w: Writer) -> None:
 
 
 def lesson(w: Writer) -> None:
-    """Four people and their moods, asked for in notes: what a growth begins with, and no family of the world.
+    """Four people and their moods, asked for in notes.
 
     From it a small model soon learns to look up what was said of whom, and then finds the same in stories; from stories
     alone it learns only which words can be answers (LOG.md).
@@ -95,6 +93,20 @@ def lesson(w: Writer) -> None:
         _story_step(w, s, kinds=("mood",), newcomer=1.0)
     for _ in range(8):
         _story_question(w, s, {"mood": s.people}, notes=1.0)
+
+
+def second_lesson(w: Writer) -> None:
+    """Statements as stories have them, asked for in notes: whose notes ask for one of several things told of a person."""
+    s = _Story()
+    _story_time(w)
+    for _ in range(5):
+        _story_step(w, s)
+    for _ in range(8):
+        _story_question(w, s, {kind: list(known) for kind, known in s.answers().items() if known}, notes=1.0)
+
+
+LESSONS = {"lesson": lesson, "second lesson": second_lesson}
+"""What a growth begins with, by the name that can stand where a family could."""
 
 
 def _story_time(w: Writer) -> None:

@@ -22,7 +22,7 @@ from nlakit.models.verbalizer import save_weights
 from nlakit.prompts import PROMPTS_FILE
 from nlakit.runs import MetricsWriter, Progress, folder_lock, require_same
 from nlakit.storage import atomic_folder, write_json
-from nlakit.terrarium.stories import LESSON
+from nlakit.terrarium.stories import LESSONS
 from nlakit.terrarium.tokens import PROMPTS, train_tokenizer
 from nlakit.terrarium.world import WorldDocument, write_document
 from nlakit.train.checkpoints import Checkpoints, State
@@ -50,8 +50,8 @@ class GrowConfig(Settings):
     """Weight in the loss of a token that answers, beside 1 of every other: answers are what is hard, and one token in twenty."""
     more_stories: float = Field(default=0.25, ge=0, le=1)
     """Share of documents that are stories whatever the world draws: tracking who did what is learnt last."""
-    lessons: int = Field(default=450, ge=0)
-    """Steps at the beginning whose documents are all lessons, not the world: they teach to look up what was said of whom."""
+    lessons: int = Field(default=300, ge=0)
+    """Steps of each of the two kinds of lessons at the beginning: they teach to look up what was said of whom."""
     width: int = Field(default=192, ge=32, multiple_of=32)
     """Width of the residual stream; heads are 32 wide."""
     blocks: int = Field(default=4, ge=2)
@@ -210,8 +210,9 @@ def _batches(config: GrowConfig, start: int) -> Iterator[tuple[int, list[WorldDo
 
 
 def _document(config: GrowConfig, number: int) -> WorldDocument:
-    if number < config.lessons * config.documents_per_step:
-        return write_document(GROW_SEED, number, LESSON)
+    lesson = number // max(1, config.lessons * config.documents_per_step) if config.lessons else len(LESSONS)
+    if lesson < len(LESSONS):
+        return write_document(GROW_SEED, number, list(LESSONS)[lesson])
     more = random.Random(derive_seed(config.seed, "stories", number)).random() < config.more_stories
     return write_document(GROW_SEED, number, "story" if more else None)
 

@@ -17,7 +17,7 @@ from nlakit.config import CorpusConfig, derive_seed, fingerprint
 from nlakit.data.corpus import MESSAGE_SEPARATOR, Document, Message, check_options
 from nlakit.errors import ConfigError, NotFoundError, nearest
 from nlakit.terrarium.families import FAMILIES
-from nlakit.terrarium.stories import LESSON, lesson
+from nlakit.terrarium.stories import LESSONS
 from nlakit.terrarium.writer import STOP, Event, Piece, Writer
 from nlakit.truth import Truth
 
@@ -97,11 +97,11 @@ class WorldDocument:
 
 
 def write_document(seed: int, number: int, family: str | None = None) -> WorldDocument:
-    """Writes document `number` of the world with this `seed`, of one `family`, of any, or a lesson (`LESSON`)."""
+    """Writes document `number` of the world with this `seed`, of one `family`, of any, or one of the `LESSONS`."""
     rng = random.Random(derive_seed(seed, "terrarium", WORLD_VERSION, number, family))
     writer = Writer(rng)
     name = family or writer.choose(list(FAMILIES), [share for _, share in FAMILIES.values()])
-    program = lesson if name == LESSON else FAMILIES[name][0]
+    program = LESSONS[name] if name in LESSONS else FAMILIES[name][0]
     program(writer)
     writer.finish()
     label = f"terrarium-{number}" if family is None else f"terrarium-{family}-{number}"
