@@ -148,7 +148,7 @@ def _type(field: Any) -> str:
     text = str(field.annotation).replace("typing.", "")
     if text.startswith("Literal"):
         return " or ".join(f"`{choice}`" for choice in re.findall(r"'([^']*)'", text))
-    bare = re.match(r"(?:<class ')?(?:Annotated\[)?(\w+)", text)
+    bare = re.match(r"(?:<class ')?(?:Optional\[)?(?:Annotated\[)?(\w+)", text)
     word = words.get(bare[1], bare[1]) if bare else text
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
     found = [*field.metadata, *(part for part in _inner_metadata(field.annotation))]

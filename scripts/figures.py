@@ -84,8 +84,7 @@ def _loss_sentence(found: Mapping[str, Measure]) -> str:
     return (
         f"Its held-out loss is {_number(found['loss'].value)} nats a token and the world's own entropy "
         f"{_number(found['world_entropy'].value)}: {_number(ratio.value)} times as much ({_number(ratio.low)} to "
-        f"{_number(ratio.high)}). Whether its sum is the tool's, it says right in "
-        f"{_cell(verdicts, 'fraction')}."
+        f"{_number(ratio.high)}). It says correctly whether the tool's sum is right in {_cell(verdicts, 'fraction')}."
     )
 
 

@@ -20,7 +20,7 @@ from typing import Any, Protocol, Self
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from nlakit.config import PromptConfig
-from nlakit.errors import CardError, ModelError
+from nlakit.errors import CardError, InputError, ModelError
 from nlakit.explanations import CLOSE_TAG, OPEN_TAG
 
 PROMPTS_FILE = "nlakit_prompts.json"
@@ -112,8 +112,10 @@ def encode_once(tokenizer: Any, text: str, *, literal: bool = False) -> Any:
 
     Rendered chats already spell the beginning-of-sequence token; adding another shifts every
     activation, so it is added only where the text does not start with it. With ``literal`` the
-    spellings of special tokens inside the text are ordinary characters.
+    spellings of special tokens inside the text are ordinary characters. Raises ``InputError`` for a text with
+    characters that no Unicode text has.
     """
+    _require_unicode(text)
     return tokenizer(
         text,
         add_special_tokens=literal or not _begins(tokenizer, text),
@@ -124,8 +126,21 @@ def encode_once(tokenizer: Any, text: str, *, literal: bool = False) -> Any:
     )
 
 
+def _require_unicode(text: str) -> None:
+    """Raise ``InputError`` for half a surrogate pair: what Python makes of bytes that are not UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"the text holds {text[error.start]!r} at character {error.start}, which no Unicode text has; was it read from "
+            "bytes that are not UTF-8?"
+        ) from error
+
+
 def encode_many(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
     """Tokenise many texts as :func:`encode_once` does each, ids only, with one or two calls of the tokenizer."""
+    for text in texts:
+        _require_unicode(text)
     found: list[list[int]] = [[] for _ in texts]
     for begins in (False, True):
         rows = [row for row, text in enumerate(texts) if _begins(tokenizer, text) == begins]

@@ -155,7 +155,7 @@ class StageFolder:
         return settings
 
     def _done(self) -> dict[str, Any]:
-        done = _read_json(self.path / "done.json")
+        done = _read_json(self.path / "done.json", "settings", "outputs")
         if done is None:
             raise RunError(
                 f"{self.run.path} has no finished stage {self.name!r}; run that stage first (nlakit run does all)"
@@ -219,9 +219,7 @@ class RunFolder:
             "hardware": hardware(),
             "written_at": now(),
         }
-        before = _read_json(self.path / "config.json")
-        if before is not None and "recipe" not in before:
-            raise RunError(f"{self.path} is no run folder: its config.json holds no recipe; choose another --out")
+        before = _read_json(self.path / "config.json", "recipe")
         if before is None or before["recipe"] != record["recipe"]:
             write_json(self.path / "config.json", record)
 
@@ -247,10 +245,10 @@ class RunFolder:
 
     def recipe(self) -> Recipe:
         """Return the recipe this folder was last run with; RunError when it has none."""
-        record = _read_json(self.path / "config.json")
-        if record is None or "recipe" not in record:
+        record = _read_json(self.path / "config.json", "recipe")
+        if record is None:
             raise RunError(
-                f"{self.path} has no config.json with a recipe, so it is no run folder; start one with: nlakit run RECIPE --out DIR"
+                f"{self.path} has no config.json, so it is no run folder; start one with: nlakit run RECIPE --out DIR"
             )
         return recipe_from(record["recipe"], str(self.path / "config.json"))
 
@@ -270,7 +268,7 @@ class RunFolder:
         or when a finished stage's output is gone.
         """
         folder = self.path / name
-        done = _read_json(folder / "done.json")
+        done = _read_json(folder / "done.json", "settings", "outputs")
         began = _read_json(folder / "settings.json")
         recorded = done["settings"] if done is not None else began
         if recorded is None:
@@ -378,15 +376,20 @@ def _parsed(line: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) and {"stage", "step"} <= value.keys() else None
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
+def _read_json(path: Path, *keys: str) -> dict[str, Any] | None:
+    """Read a record that holds these keys, None when there is none; RunError for a damaged one."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
-        raise RunError(
-            f"{path} cannot be read: {error}. Delete the folder it is in, or choose another --out."
-        ) from error
-    if not isinstance(value, dict):
-        raise RunError(f"{path} does not hold a mapping. Delete the folder it is in, or choose another --out.")
+        raise RunError(f"{path} cannot be read: {error}. {_remedy(path)}") from error
+    if not isinstance(value, dict) or not set(keys) <= value.keys():
+        raise RunError(f"{path} does not hold a mapping with {', '.join(keys) or 'settings'}. {_remedy(path)}")
     return value
+
+
+def _remedy(path: Path) -> str:
+    if path.name == "config.json":
+        return "Put back the file that was there, or choose another --out."
+    return f"Delete {path.parent} and the stages that follow it, or choose another --out."

@@ -18,12 +18,15 @@ from pathlib import Path
 from nlakit.config import plain
 from nlakit.errors import InputError, StorageFullError
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""A full disk, a used-up quota, and a file that would outgrow what this process may write."""
+
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether an error, of Python or of a library that gives no error number, means that the disk or quota is full."""
+    """Whether an error, of Python or of a library that gives no error number, means that no more may be written."""
     if isinstance(error, OSError) and error.errno is not None:
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return os.strerror(errno.ENOSPC) in str(error)
+        return error.errno in _FULL
+    return any(os.strerror(number) in str(error) for number in _FULL)
 
 
 @contextmanager
@@ -35,7 +38,7 @@ def storage_errors(path: Path) -> Iterator[None]:
         if isinstance(error, StorageFullError) or not is_disk_full(error):
             raise
         raise StorageFullError(
-            f"the disk is full while writing {path}. What was complete before is untouched: "
+            f"the disk is full while writing {path} ({error}). What was complete before is untouched: "
             "free some space and run the same command again."
         ) from error
 

@@ -124,8 +124,8 @@ def bootstrap_interval(
 
     Rows of one document are not independent, so documents are drawn with replacement and each
     resample's mean is over the rows of the drawn documents. With ``weights_N`` the statistic is the
-    ratio sum(w v) / sum(w), for shares over claims rather than rows. ``(nan, nan)`` when there is
-    nothing to average. Intervals of a linear function of the mean (FVE) follow by applying it to
+    ratio sum(w v) / sum(w), for shares over claims rather than rows. ``(nan, nan)`` when fewer than two
+    groups have anything to average. Intervals of a linear function of the mean (FVE) follow by applying it to
     both ends.
     """
     values = np.asarray(values_N, dtype=np.float64)
@@ -134,7 +134,7 @@ def bootstrap_interval(
         raise InputError(
             f"{values.shape} values, {weights.shape} weights and {len(groups)} groups do not belong together"
         )
-    if len(values) == 0 or weights.sum() <= 0:
+    if len(set(np.asarray(groups)[weights > 0])) < 2:
         return float("nan"), float("nan")
     _, index_N = np.unique(np.asarray(groups), return_inverse=True)
     n_groups = int(index_N.max()) + 1

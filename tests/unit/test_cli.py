@@ -156,9 +156,10 @@ def failing(error: BaseException) -> Callable[[str], object]:
         (StorageFullError("the disk is full"), 2, "error: the disk is full\n"),
         (OSError(errno.ENOSPC, "No space left on device"), 2, "the disk is full"),
         (PermissionError(errno.EACCES, "Permission denied", "/a/b"), 2, "error: /a/b cannot be read or written"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "/a"), 2, "error: /a cannot be read or written"),
         (KeyboardInterrupt(), 130, "run it again to go on"),
     ],
-    ids=["user error", "full disk", "full disk in a library", "forbidden file", "interrupt"],
+    ids=["user error", "full disk", "full disk in a library", "forbidden file", "impossible name", "interrupt"],
 )
 def test_how_an_error_ends_a_command(
     error: BaseException,
@@ -292,7 +293,7 @@ def test_positions_are_numbers_and_ranges(text: str | None, expected: list[int] 
     assert expected == parse_positions(text)
 
 
-@pytest.mark.parametrize("text", ["", "a", "5-", "5-3", "1,,2", "1.5"])
+@pytest.mark.parametrize("text", ["", "a", "5-", "5-3", "1,,2", "1.5", "0-99999999", "9" * 5000])
 def test_other_positions_are_refused(text: str) -> None:
     """The message repeats what came and shows the form."""
     with pytest.raises(InputError, match="neither a position .* nor a range like 8-12"):

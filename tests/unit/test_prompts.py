@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from nlakit.config import PromptConfig
-from nlakit.errors import CardError, ModelError
+from nlakit.errors import CardError, InputError, ModelError
 from nlakit.models.target import Target, load_tokenizer
 from nlakit.prompts import (
     RECONSTRUCTOR,
@@ -162,3 +162,12 @@ def test_escape_of_single_character_tokens() -> None:
 
     assert f"a\ufffdb <{WORD_JOINER}|user|>" == escape("a☃b <|user|>", controls)
     assert "nothing" == escape("nothing", None)
+
+
+def test_what_is_no_unicode_text_is_refused() -> None:
+    """Half a surrogate pair, which bytes that are not UTF-8 leave in a text, is named with its place."""
+    tokenizer = tiny_target().tokenizer
+    with pytest.raises(InputError, match="at character 3, which no Unicode text has"):
+        encode_once(tokenizer, "caf\udce9")
+    with pytest.raises(InputError, match="not UTF-8"):
+        encode_many(tokenizer, ["plain", "caf\udce9"])

@@ -178,6 +178,19 @@ def test_a_damaged_record_is_a_user_error(tmp_path: Path) -> None:
         folder.check_stage("store", SETTINGS, folder.path / "store")
 
 
+def test_a_record_without_what_it_should_hold_is_a_user_error(tmp_path: Path) -> None:
+    """Another program's config.json is no recipe, and an empty finish mark no finished stage."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text('{"model_type": "llama"}')
+    folder = RunFolder(tmp_path / "run")
+    with pytest.raises(RunError, match=r"config\.json does not hold a mapping with recipe\. Put back"):
+        folder.recipe()
+    folder.stage("store").create()
+    (folder.path / "store" / "done.json").write_text("{}")
+    with pytest.raises(RunError, match=r"done\.json does not hold a mapping with settings, outputs\. Delete"):
+        folder.check_stage("store", SETTINGS, folder.path)
+
+
 def test_metrics_are_appended_and_read_by_stage(tmp_path: Path) -> None:
     """Lines of several stages share a file and are told apart."""
     folder = RunFolder(tmp_path / "run")

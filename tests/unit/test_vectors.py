@@ -196,3 +196,9 @@ def test_values_and_documents_must_belong_together() -> None:
     """A missing document name is refused instead of cut off."""
     with pytest.raises(InputError, match="do not belong together"):
         bootstrap_interval([1.0, 2.0], ["a"])
+
+
+def test_rows_of_one_document_have_no_interval() -> None:
+    """One group says nothing about others, however many rows it has; rows without weight are no group."""
+    assert all(math.isnan(end) for end in bootstrap_interval([0.0, 1.0, 0.5], ["a", "a", "a"]))
+    assert all(math.isnan(end) for end in bootstrap_interval([0.0, 1.0], ["a", "b"], weights_N=[1.0, 0.0]))

@@ -64,17 +64,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UserError as error:
         _complain(str(error))
         sys.exit(2)
-    except (PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError) as error:
-        _complain(f"{error.filename or 'a file'} cannot be read or written: {error.strerror}")
-        sys.exit(2)
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
             typer.echo("interrupted: run it again to go on", err=True)
         raise
     except Exception as error:
-        if not is_disk_full(error):
+        if is_disk_full(error):
+            _complain(f"the disk is full ({error}); free some space and run the same command again")
+        elif isinstance(error, OSError) and error.filename is not None:
+            _complain(f"{error.filename} cannot be read or written: {error.strerror}")
+        else:
             raise
-        _complain(f"the disk is full ({error}); free some space and run the same command again")
         sys.exit(2)
 
 

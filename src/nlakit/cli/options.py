@@ -64,8 +64,13 @@ VectorsArgument = Annotated[
 
 
 def read_text(argument: str) -> str:
-    """Return the text of an argument, or standard input for ``-``."""
-    return sys.stdin.read() if argument == "-" else argument
+    """Return the text of an argument, or standard input for ``-``; InputError when that is not UTF-8."""
+    if argument != "-":
+        return argument
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise InputError(f"standard input is not UTF-8: {error}; convert it first") from error
 
 
 def read_messages(path: Path) -> list[dict[str, str]]:
@@ -87,16 +92,17 @@ def parse_positions(text: str | None) -> list[int] | None:
     """Read ``"3,8-10,-1"`` as ``[3, 8, 9, 10, -1]``; none stays none, which means every position."""
     if text is None:
         return None
-    positions: list[int] = []
+    positions: dict[int, None] = {}
     for part in text.split(","):
-        match = re.fullmatch(r"\s*(?:(-?\d+)|(\d+)-(\d+))\s*", part)
+        match = re.fullmatch(r"\s*(?:(-?\d{1,6})|(\d{1,6})-(\d{1,6}))\s*", part)
         if match is None or (match[3] is not None and int(match[3]) < int(match[2])):
             raise InputError(
-                f"--positions {text!r}: {part!r} is neither a position (0 is the first token, -1 the last) "
-                "nor a range like 8-12"
+                f"--positions {text:.60}: {part:.20} is neither a position (0 is the first token, -1 the last) "
+                "nor a range like 8-12, of six digits at most"
             )
-        positions.extend([int(match[1])] if match[1] is not None else range(int(match[2]), int(match[3]) + 1))
-    return list(dict.fromkeys(positions))
+        chosen = [int(match[1])] if match[1] is not None else range(int(match[2]), int(match[3]) + 1)
+        positions.update(dict.fromkeys(chosen))
+    return list(positions)
 
 
 def load_vectors(path: Path, tensor: str | None, width: int | None = None) -> Tensor:
@@ -110,7 +116,8 @@ def load_vectors(path: Path, tensor: str | None, width: int | None = None) -> Te
             names = sorted(file.keys())
             name = tensor if tensor is not None else (names[0] if len(names) == 1 else None)
             if name is None or name not in names:
-                raise InputError(f"{path} holds the tensors {', '.join(names)}; choose one with --tensor NAME")
+                held = f"the tensors {', '.join(names)}; choose one with --tensor NAME" if names else "no tensor"
+                raise InputError(f"{path} holds {held}")
             vectors: Any = file.get_tensor(name)
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path} cannot be read as safetensors: {error}") from error

@@ -21,7 +21,7 @@ from nlakit.errors import ConfigError
 from nlakit.plugins import DEFAULT_PAIR
 
 if TYPE_CHECKING:
-    from nlakit.card import Measure
+    from nlakit.evaluate.evaluation import Evaluation
     from nlakit.progress import Progress
 
 _RUN = "Do every stage of a recipe.\n\nThey are extract, annotate, warm-start, train, evaluate and report."
@@ -123,27 +123,33 @@ def evaluate(
       nlakit evaluate runs/demo/pair --rows 200 --json
     """
     from nlakit.config import plain
+    from nlakit.evaluate.evaluation import by_reason
     from nlakit.progress import Progress
     from nlakit.storage import write_json
 
     progress = Progress(silent=quiet or as_json)
     measure = _measure_run if (Path(pair) / "config.json").is_file() else _measure_pair
-    measures = {name: plain(found) for name, found in measure(pair, rows, seed, progress).items()}
+    evaluation = measure(pair, rows, seed, progress)
+    measures = {name: plain(found) for name, found in evaluation.measures.items()}
     if out is not None:
         write_json(out, measures)
     if as_json:
         print_json(measures)
     else:
         print_measures(measures)
+        for reason, names in by_reason(evaluation.left_out):
+            typer.echo(f"not measured: {', '.join(names)}: {reason}", err=True)
 
 
-def _measure_pair(pair: str, rows: int | None, seed: int | None, progress: Progress) -> dict[str, Measure]:
-    from nlakit.evaluate.runner import evaluate_pair
+def _measure_pair(pair: str, rows: int | None, seed: int | None, progress: Progress) -> Evaluation:
+    from nlakit.config import EvaluateConfig
+    from nlakit.evaluate.runner import evaluate
 
-    return evaluate_pair(pair, rows=1000 if rows is None else rows, seed=seed or 0, progress=progress)
+    given = {"rows": rows, "seed": seed}
+    return evaluate(pair, EvaluateConfig(**{key: value for key, value in given.items() if value is not None}), progress)
 
 
-def _measure_run(path: str, rows: int | None, seed: int | None, progress: Progress) -> dict[str, Measure]:
+def _measure_run(path: str, rows: int | None, seed: int | None, progress: Progress) -> Evaluation:
     """Do the stage evaluate of a run; with settings of its own, measure the run's pair and keep nothing."""
     from nlakit.evaluate.evaluation import Evaluation
     from nlakit.evaluate.runner import pair_of
@@ -154,4 +160,4 @@ def _measure_run(path: str, rows: int | None, seed: int | None, progress: Progre
     if rows is not None or seed is not None:
         return _measure_pair(str(pair_of(folder)), rows, seed, progress)
     written = run_stages(folder.recipe(), folder, progress, ["evaluate"])["evaluate"]
-    return dict(Evaluation.load(written.parent).measures)
+    return Evaluation.load(written.parent)

@@ -54,6 +54,8 @@ class Estimator:
     def _measure(self, name: str, value: float, low: float, high: float, n: int) -> Measure:
         """Build a measure under a registered name."""
         definition_of(name)
-        if not np.isfinite([value, low, high]).all():
-            raise InternalError(f"measure {name!r} came out as {value} [{low}, {high}]")
+        if not np.isfinite(value):
+            raise InternalError(f"measure {name!r} came out as {value}")
+        if not np.isfinite([low, high]).all():  # rows of one document say nothing about others
+            return Measure(value=value, n=n, split=HELDOUT)
         return Measure(value=value, low=low, high=high, n=n, split=HELDOUT)

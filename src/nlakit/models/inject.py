@@ -40,6 +40,8 @@ def scaled(vectors_ND: Tensor, scale: float) -> Tensor:
     A row of zeros stays zero: it is the control in which the verbalizer gets no vector at all.
     """
     vectors_ND = vectors_ND.float()
+    # By the largest value first: squares of very large or very small numbers leave float32.
+    vectors_ND = vectors_ND / vectors_ND.abs().amax(dim=-1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
     norms_N1 = vectors_ND.norm(dim=-1, keepdim=True)
     return torch.where(norms_N1 > 0, vectors_ND * (scale / norms_N1.clamp_min(1e-30)), 0.0)
 

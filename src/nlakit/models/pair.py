@@ -63,7 +63,9 @@ def pair_folder(name_or_path: str | Path) -> Path:
             f"there is no folder {str(name_or_path)!r}; give a pair's folder or one of: {', '.join(names)}."
         )
     if not (path / CARD_FILE).is_file():
-        raise PairError(f"{str(path)!r} is no pair: it has no {CARD_FILE}.")
+        inside = path / "pair"
+        hint = f" Did you mean {str(inside)!r}?" if (inside / CARD_FILE).is_file() else ""
+        raise PairError(f"{str(path)!r} is no pair: it has no {CARD_FILE}.{hint}")
     return path
 
 
@@ -260,5 +262,6 @@ def _resolve_positions(positions: Sequence[int] | None, length: int) -> list[int
         return list(range(length))
     outside = [position for position in positions if not -length <= position < length]
     if outside:
-        raise InputError(f"positions {outside} are outside the text, which has {length} tokens (0 to {length - 1}).")
+        shown = ", ".join(map(str, outside[:5])) + (f" and {len(outside) - 5} more" if len(outside) > 5 else "")
+        raise InputError(f"positions {shown} are outside the text, which has {length} tokens (0 to {length - 1}).")
     return [position % length for position in positions]

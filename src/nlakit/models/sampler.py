@@ -10,6 +10,7 @@ Axes: N vectors, R rows being decoded (vectors x samples), T new tokens, V vocab
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -77,10 +78,10 @@ def sample(
     """
     vectors_ND = check_vectors(vectors_ND, verbalizer.width).to(verbalizer.device)
     limit = verbalizer.max_new_tokens if max_new_tokens is None else max_new_tokens
-    if samples < 1 or limit < 1 or batch_rows < 1 or not temperature >= 0:
+    if samples < 1 or limit < 1 or batch_rows < 1 or not 0 <= temperature < math.inf:
         raise InputError(
             f"samples={samples}, max_new_tokens={limit}, batch_rows={batch_rows} must be at least 1 and temperature={temperature} "
-            "at least 0."
+            "a number of at least 0."
         )
     verbalizer.require_room(limit)
     was_training = verbalizer.model.training

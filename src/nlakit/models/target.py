@@ -26,7 +26,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as hf_logging
 
 from nlakit import plugins
-from nlakit.errors import InputError, ModelError
+from nlakit.errors import InputError, ModelError, nearest
 from nlakit.prompts import control_tokens, encode_once, escape, render_chat
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -217,7 +217,10 @@ class Target:
         folder = find_folder(name_or_path)
         source = folder if folder is not None else str(name_or_path)
         options: dict[str, Any] = {} if revision is None else {"revision": revision}
-        tokenizer = load_tokenizer(source, **options)
+        try:
+            tokenizer = load_tokenizer(source, **options)
+        except ModelError as error:
+            raise ModelError(f"{error}{nearest(str(name_or_path), plugins.names(plugins.MODELS))}") from error
         model = load_model(AutoModelForCausalLM, source, dtype=DTYPES[dtype], **options)
         # A folder is known by its full path, so that a card that records it holds in any working directory.
         installed = str(name_or_path) in plugins.names(plugins.MODELS)

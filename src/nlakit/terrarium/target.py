@@ -18,6 +18,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from nlakit.config import Settings, derive_seed, plain
+from nlakit.errors import RunError
 from nlakit.models.verbalizer import save_weights
 from nlakit.prompts import PROMPTS_FILE
 from nlakit.runs import MetricsWriter, Progress, folder_lock, require_same
@@ -104,6 +105,9 @@ def grow(config: GrowConfig, folder: Path, progress: Progress) -> Path:
     The metrics go to `folder/metrics.jsonl`. Raises `RunError` when another process grows in the folder or what is there was
     grown with other settings, and `DivergedError` when a loss is not finite.
     """
+    held = [entry for entry in folder.iterdir() if not entry.name.startswith(".")] if folder.is_dir() else []
+    if held and not (folder / SETTINGS_FILE).exists():
+        raise RunError(f"{folder} is not empty and no growth was begun in it; choose another --out or empty it")
     folder.mkdir(parents=True, exist_ok=True)
     bfloat16 = _has_bfloat16()
     with folder_lock(folder):

@@ -143,11 +143,11 @@ class Checkpoints:
         path = self._path(step) / "state.json"
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            return State(content["step"], content["best_step"], content["best_value"], content["numbers"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(
                 f"{path}: cannot be read ({error}); expected a checkpoint's state. Remove {self.folder} to start this stage again"
             ) from error
-        return State(content["step"], content["best_step"], content["best_value"], content["numbers"])
 
     def _prune(self, newest: State) -> None:
         for step in self._steps():

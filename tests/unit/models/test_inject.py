@@ -174,3 +174,11 @@ def test_the_self_check_turns_a_wrong_prompt_into_a_card_error():
     """Prompt ids without the declared marker are the card's fault."""
     with pytest.raises(CardError, match="injection does not work"):
         self_check(tiny_model(), [20, 21, 22, 23, 24, 25], MARKER, 5.0, 3)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e30])
+def test_the_size_of_a_vector_does_not_matter(size):
+    """Vectors whose squares leave float32 are injected with the norm and direction of any other."""
+    vectors = torch.randn((3, 32), generator=torch.Generator().manual_seed(0))
+
+    torch.testing.assert_close(scaled(vectors * size, 4.0), scaled(vectors, 4.0))

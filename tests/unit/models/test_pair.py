@@ -224,6 +224,10 @@ def test_names_and_folders_that_are_no_pair(tmp_path):
         pair_folder(tmp_path / "absent")
     with pytest.raises(PairError, match="is no pair: it has no card.yaml"):
         Pair.from_pretrained(tmp_path)
+    (tmp_path / "pair").mkdir()
+    (tmp_path / "pair" / "card.yaml").touch()
+    with pytest.raises(PairError, match=r"Did you mean '.*/pair'\?"):
+        pair_folder(tmp_path)
 
 
 def test_a_folder_without_one_half_is_no_pair(copied):

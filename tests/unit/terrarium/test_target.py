@@ -13,6 +13,7 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
 
+from nlakit.errors import RunError
 from nlakit.models.target import Target
 from nlakit.progress import Progress, Task
 from nlakit.prompts import resolve_prompts
@@ -172,3 +173,11 @@ def test_a_model_that_knows_every_token_does_everything(tokenizer: PreTrainedTok
         f"{family}_documents": 1.0 for family in FAMILIES
     }
     assert measures["loss"].value < 1e-6
+
+
+def test_a_growth_leaves_the_folders_of_others_alone(tmp_path: Path) -> None:
+    """A folder with files that no growth made is refused, and stays as it is."""
+    (tmp_path / "thesis.txt").write_text("x")
+    with pytest.raises(RunError, match="no growth was begun in it"):
+        grow(SMALL, tmp_path, Progress(silent=True))
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
