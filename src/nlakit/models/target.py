@@ -154,17 +154,17 @@ def window(model: Any) -> int:
 
 
 def model_fingerprint(model: nn.Module) -> str:
-    """Hash the names, shapes and evenly spaced values of all weights.
+    """Hash the names and shapes of all weights, the sum of each one's bits and evenly spaced values.
 
-    Values are compared in bfloat16, so that a checkpoint has one fingerprint however it is loaded;
-    a fine-tuned copy has another one.
+    Values are compared in bfloat16, so that a checkpoint has one fingerprint however it is loaded. A copy
+    that was fine-tuned, or in which a single neuron was edited, has another one.
     """
     digest = hashlib.sha256()
     for name, weight in model.named_parameters():
-        flat = weight.detach().reshape(-1)
-        step = max(1, flat.numel() // FINGERPRINT_SAMPLES)
-        values = flat[::step][:FINGERPRINT_SAMPLES].to("cpu", torch.bfloat16).view(torch.int16).tolist()
-        digest.update(json.dumps([name, list(weight.shape), values]).encode())
+        bits = weight.detach().reshape(-1).to(torch.bfloat16).view(torch.int16)
+        step = max(1, bits.numel() // FINGERPRINT_SAMPLES)
+        values = bits[::step][:FINGERPRINT_SAMPLES].tolist()
+        digest.update(json.dumps([name, list(weight.shape), int(bits.sum(dtype=torch.int64)), values]).encode())
     return digest.hexdigest()[:16]
 
 

@@ -78,6 +78,15 @@ def test_the_fingerprint_is_of_the_weights_and_not_of_their_dtype(tmp_path):
     assert Target.load(folder).fingerprint != tiny_target(seed=1).fingerprint
 
 
+def test_a_single_edited_neuron_shows_in_the_fingerprint():
+    """Whoever ablates one neuron has another model."""
+    model = tiny_model()
+    before = model_fingerprint(model)
+    with torch.no_grad():
+        model.model.layers[1].mlp.down_proj.weight[:, 7] = 0
+    assert model_fingerprint(model) != before
+
+
 @pytest.mark.parametrize("weight", ["model.layers.1.mlp.up_proj.weight", "model.norm.weight"])
 def test_missing_weights_are_refused(tmp_path, weight):
     """A checkpoint that lacks a weight is refused, where transformers would fill in random numbers."""
