@@ -39,6 +39,10 @@ class HasShape(Protocol):
     d_model: int
     tokenizer: Any
 
+    @property
+    def dtype(self) -> str:
+        """Number type of its weights."""
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -66,6 +70,8 @@ class TargetRecord(_Part):
     """Plugin name, folder or Hugging Face id."""
     revision: str | None = None
     """Commit, tag or branch; ``None`` for folders and the default branch."""
+    dtype: str = "float32"
+    """Number type in which it computes the vectors."""
     fingerprint: str
     """Hash over the target's weights."""
     n_layers: int = Field(ge=1)
@@ -81,6 +87,7 @@ class TargetRecord(_Part):
         return cls(
             model=target.name,
             revision=target.revision,
+            dtype=target.dtype,
             fingerprint=target.fingerprint,
             n_layers=target.n_layers,
             d_model=target.d_model,

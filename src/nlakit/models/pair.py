@@ -89,10 +89,12 @@ class Pair:
         *,
         device: str = "cpu",
         load_target: bool = True,
+        target: str | Path | None = None,
         part: str = ".",
     ) -> Self:
         """Load and verify a pair; ``part="warm-start"`` takes the weights from before reinforcement learning.
 
+        ``target`` is where the target lies now, when it is not where the card says.
         Verified before anything is computed: the card against the live tokenizers and target, widths,
         finite weights, a head that training has moved, and that injected vectors arrive in the
         verbalizer and matter. Raises ``NotFoundError`` or ``PairError`` for what is no pair,
@@ -112,8 +114,11 @@ class Pair:
             device=device,
         )
         reconstructor = Reconstructor.load(parts / RECONSTRUCTOR, card.prompts, device=device)
-        target = Target.load(card.target.model, card.target.revision, device=device) if load_target else None
-        pair = cls(target, verbalizer, reconstructor, card)
+        live = None
+        if load_target:
+            known = card.target
+            live = Target.load(known.model if target is None else target, known.revision, known.dtype, device)
+        pair = cls(live, verbalizer, reconstructor, card)
         pair.verify()
         return pair
 

@@ -247,6 +247,11 @@ class Target:
         """Where the weights are."""
         return next(self.model.parameters()).device
 
+    @property
+    def dtype(self) -> str:
+        """Number type of the weights, as :meth:`load` takes it."""
+        return str(next(self.model.parameters()).dtype).removeprefix("torch.")
+
     def encode(self, text: str, *, literal: bool = False, max_tokens: int | None = None) -> Encoded:
         """Tokenise one text; the tokenizer's special tokens (BOS) are there exactly once.
 

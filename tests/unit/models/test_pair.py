@@ -15,7 +15,15 @@ from nlakit.explanations import Explanation, Outcome
 from nlakit.models import pair as pair_module
 from nlakit.models.pair import Pair, pair_folder
 from nlakit.models.sites import Site
-from nlakit.testing import tiny_model, tiny_pair, tiny_pair_folder, tiny_target, tiny_tokenizer
+from nlakit.models.target import Target
+from nlakit.testing import (
+    tiny_model,
+    tiny_pair,
+    tiny_pair_folder,
+    tiny_target,
+    tiny_target_folder,
+    tiny_tokenizer,
+)
 
 TEXT = "The cat sat on the mat near the red door. Rain fell on the roof."
 
@@ -326,3 +334,15 @@ def test_a_pair_reads_the_target_it_was_made_for(tmp_path):
 
     with pytest.raises(CardError, match="fingerprint"):
         pair.verify()
+
+
+def test_a_pair_reads_its_target_as_it_was_trained_on_it(tmp_path):
+    """A target that was read in bfloat16 is loaded in bfloat16, also from where it was moved to."""
+    folder = tiny_target_folder(tmp_path / "target")
+    pair = tiny_pair(Target.load(folder, dtype="bfloat16"))
+    pair.save(tmp_path / "pair")
+    folder.rename(tmp_path / "moved")
+
+    loaded = Pair.from_pretrained(tmp_path / "pair", target=tmp_path / "moved")
+
+    assert loaded.card.target.dtype == loaded.target.dtype == "bfloat16"
