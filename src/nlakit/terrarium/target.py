@@ -105,8 +105,8 @@ def grow(config: GrowConfig, folder: Path, progress: Progress) -> Path:
     The metrics go to `folder/metrics.jsonl`. Raises `RunError` when another process grows in the folder or what is there was
     grown with other settings, and `DivergedError` when a loss is not finite.
     """
-    held = [entry for entry in folder.iterdir() if not entry.name.startswith(".")] if folder.is_dir() else []
-    if held and not (folder / SETTINGS_FILE).exists():
+    held = {entry.name for entry in folder.iterdir() if not entry.name.startswith(".")} if folder.is_dir() else set()
+    if held - {"tokenizer"} and SETTINGS_FILE not in held:
         raise RunError(f"{folder} is not empty and no growth was begun in it; choose another --out or empty it")
     folder.mkdir(parents=True, exist_ok=True)
     bfloat16 = _has_bfloat16()
