@@ -12,6 +12,10 @@ STAMP := .venv/.set-up
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 SAMPLE := One morning, Mia put the key in the box. Tom felt sad. Mia went to the park. Tom hid the coin in the bag. Where was the key? In that
 
+# Without these, glibc hands the memory of every training step back to the kernel and asks for it again.
+export MALLOC_MMAP_THRESHOLD_ ?= 2147483648
+export MALLOC_TRIM_THRESHOLD_ ?= 4294967296
+
 .PHONY: setup test check demo bench docs frozen clean
 
 setup: $(STAMP)
