@@ -1,6 +1,7 @@
 """Grows Terrarium's target model: a small Qwen3, from nothing, on two processor cores.
 
-Documents are made as they are needed and never twice, so training loss and held-out loss measure the same thing. The loop
+Documents are made as they are needed and never twice, so there is nothing to overfit. They are not the world's own mix:
+growth begins with lessons, and stories come more often. The loop
 resumes after a kill with the same weights, bit for bit, as an unbroken run: everything random is keyed by the step.
 """
 

@@ -44,7 +44,7 @@ class WorldDocument:
 
     @property
     def surprisal(self) -> float:
-        """-log p(document) under the world, in nats: what a perfect model would lose on it."""
+        """-log p(document) under the world, or under its family when it was asked for, in nats: what a perfect model loses."""
         return sum(piece.surprisal for piece in self.pieces)
 
     @property
@@ -98,8 +98,8 @@ class WorldDocument:
 def write_document(seed: int, number: int, family: str | None = None) -> WorldDocument:
     """Writes document `number` of the world with this `seed`, of one `family`, of any, or a lesson (`LESSON`)."""
     rng = random.Random(derive_seed(seed, "terrarium", WORLD_VERSION, number, family))
-    name = family or rng.choices(list(FAMILIES), [share for _, share in FAMILIES.values()])[0]
     writer = Writer(rng)
+    name = family or writer.choose(list(FAMILIES), [share for _, share in FAMILIES.values()])
     program = lesson if name == LESSON else FAMILIES[name][0]
     program(writer)
     writer.finish()

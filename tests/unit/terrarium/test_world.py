@@ -58,6 +58,16 @@ def test_one_text_has_one_history(family: str) -> None:
     assert {len(histories) for histories in books.values()} == {1}
 
 
+def test_the_choice_of_a_family_is_booked() -> None:
+    """A document of the world's own mix costs what its family is worth beside what a document of that family costs."""
+    shares = [share for _, share in FAMILIES.values()]
+    choice = -sum(share * math.log(share) for share in shares)
+    for number in range(40):
+        mixed = write_document(0, number)
+        own = write_document(0, number, mixed.family)
+        assert mixed.pieces[0].entropy == pytest.approx(own.pieces[0].entropy + choice)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_booked_entropy_is_the_expected_surprisal(family: str) -> None:
     """Entropy is what surprisal comes to on average."""
