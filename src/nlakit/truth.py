@@ -8,10 +8,10 @@ false and unrelated.
 The truth of a position is a JSON mapping::
 
     {"facts": {slot: value}, "planned": {slot: value}, "last": token text,
-     "next": {"kind": str | None, "text": str | None}, "entropy": float | None}
+     "next": {"kind": str, "text": str | None}, "entropy": float | None}
 
 ``facts`` holds what the text so far entails and ``planned`` what is settled but not yet written. ``next`` is the kind of
-what follows and its first word, each None where it is still open. ``entropy`` is that of the choices which the next token
+what follows and its first word, None where that is still open. ``entropy`` is that of the choices which the next token
 shows, in nats: its mean over documents is the world's own uncertainty about that token.
 """
 

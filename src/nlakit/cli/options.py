@@ -97,7 +97,7 @@ def parse_positions(text: str | None) -> list[int] | None:
         match = re.fullmatch(r"\s*(?:(-?\d{1,6})|(\d{1,6})-(\d{1,6}))\s*", part)
         if match is None or (match[3] is not None and int(match[3]) < int(match[2])):
             raise InputError(
-                f"--positions {text:.60}: {part:.20} is neither a position (0 is the first token, -1 the last) "
+                f"--positions {text[:60]!r}: {part[:20]!r} is neither a position (0 is the first token, -1 the last) "
                 "nor a range like 8-12, of six digits at most"
             )
         chosen = [int(match[1])] if match[1] is not None else range(int(match[2]), int(match[3]) + 1)

@@ -132,7 +132,7 @@ class Reconstructor(nn.Module):
     def save(self, folder: Path, dtype: str | None = None) -> None:
         """Write backbone (in ``dtype``, if given), head (always float32) and tokenizer.
 
-        What was written is read back; raises ``ModelError`` when the head or the backbone holds
+        The head is read back from the disk; raises ``ModelError`` when the head or the backbone holds
         values that are not finite.
         """
         require_finite(self, folder)

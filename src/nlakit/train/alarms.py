@@ -73,10 +73,8 @@ def vector_ignored(history: Sequence[Record], limits: Limits) -> str | None:
     """The words fit another row's vector, or no vector, as well as their own: the verbalizer does not read its input."""
     shown = []
     for control, name in (("shuffled", "another row's vector"), ("zero", "no vector")):
-        own, other = (
-            _series(history, "own_cross_entropy_true")[-1:],
-            _series(history, f"own_cross_entropy_{control}")[-1:],
-        )
+        own = _series(history, "own_cross_entropy_true")[-1:]
+        other = _series(history, f"own_cross_entropy_{control}")[-1:]
         if own and other and other[0] - own[0] < limits.contrast_nats:
             shown.append(f"cross-entropy {own[0]:.3f} with the true vector, {other[0]:.3f} with {name}")
         fves, controls = _series(history, "fve_validation")[-1:], _series(history, f"fve_{control}")[-1:]

@@ -279,7 +279,7 @@ def _taught_rows(
 
 @torch.no_grad()
 def _reconstruction(reconstructor: Reconstructor, rows: TaughtRows, variance: float) -> dict[str, float]:
-    """Error and FVE of the reconstructor on the teacher's texts of the validation rows, and on other rows' texts."""
+    """Error and FVE of the reconstructor on the teacher's texts of the validation rows."""
     texts = [rows.texts[row] for row in rows.validation]
     guesses_ND = reconstructor.reconstruct(texts, batch_size=BATCH_ROWS).cpu()
     require_finite(guesses_ND, "warm start: the reconstructor's output")
