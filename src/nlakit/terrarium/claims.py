@@ -76,7 +76,7 @@ SLOTS: dict[str, Slot] = {
     "tool": Slot("theme", ("the tool is {}", "tool result {}"), ("right", "wrong")),
     "language": Slot("theme", ("reply in {}", "answered in {}"), tuple(lx.LANGUAGES.values())),
     "behaviour": Slot("theme", ("will {}", "about to {}"), ("refuse", "agree")),
-    "asked": Slot("theme", ("asks for the {}", "question on the {}"), ("container", "mood", "place", "colour", "move")),
+    "asked": Slot("theme", ("asks for the {}", "question on the {}"), ("container", "mood", "place", "colour")),
     "who": Slot("entity", ("about {}", "centred on {}"), (*lx.NAMES, *lx.JOBS, *lx.RELATIVES)),
     "friend": Slot("entity", ("with {} nearby", "{} also there"), lx.NAMES),
     "place": Slot("entity", ("set at the {}", "went to the {}"), lx.PLACES),

@@ -11,14 +11,13 @@ from nlakit.terrarium.writer import Writer
 VERBS = {"place": ("went", "walked"), "mood": ("felt", "seemed"), "container": ("put", "hid"), "colour": ("painted",)}
 """What a statement of a story tells, and the verbs that say so."""
 
-NOTES = {"container": " Boxes:", "mood": " Feelings:", "place": " Visits:", "colour": " Colours:", "move": " Moves:"}
+NOTES = {"container": " Boxes:", "mood": " Feelings:", "place": " Visits:", "colour": " Colours:"}
 """How a note begins; its subject and the answer follow, with nothing between them."""
 QUESTIONS = {
     "container": (" Where was the", "? In that"),
     "mood": (" How did", " feel? Very"),
     "place": (" Which place did", " visit last? The"),
     "colour": (" What colour was the", "? Clearly"),
-    "move": (" And what did", " move last? The"),
 }
 """What stands before the subject of a question, and between the subject and the answer.
 
@@ -34,7 +33,6 @@ class _Story:
     moods: dict[str, str] = field(default_factory=dict)
     containers: dict[str, str] = field(default_factory=dict)
     colours: dict[str, str] = field(default_factory=dict)
-    moves: dict[str, str] = field(default_factory=dict)
     people: list[str] = field(default_factory=list)
     told: set[str] = field(default_factory=set)
     asked: set[tuple[str, str, str]] = field(default_factory=set)
@@ -54,7 +52,6 @@ class _Story:
             "mood": self.moods,
             "place": self.places,
             "colour": self.colours,
-            "move": self.moves,
         }
 
 
@@ -136,7 +133,10 @@ def _story_step(w: Writer, s: _Story, kinds: Collection[str] = tuple(VERBS), new
         s.colours[thing] = w.pick([c for c in lx.COLOURS if c != s.colours.get(thing)], "colour")
         w.know("colour", s.colours[thing])
     else:
-        _story_put(w, s, who)
+        thing = _story_object(w, s)
+        w.say(" in the")
+        s.containers[thing] = w.pick([c for c in lx.CONTAINERS if c != s.containers.get(thing)], "container")
+        w.know("container", s.containers[thing])
     w.say(".")
 
 
@@ -154,14 +154,6 @@ def _story_verb(w: Writer, s: _Story, kinds: Collection[str]) -> str:
     kind = next(kind for kind, verbs in VERBS.items() if verb in verbs)
     s.told.add(kind)
     return kind
-
-
-def _story_put(w: Writer, s: _Story, who: str) -> None:
-    thing = _story_object(w, s)
-    s.moves[who] = thing
-    w.say(" in the")
-    s.containers[thing] = w.pick([c for c in lx.CONTAINERS if c != s.containers.get(thing)], "container")
-    w.know("container", s.containers[thing])
 
 
 def _story_object(w: Writer, s: _Story) -> str:
@@ -199,7 +191,7 @@ def _story_question(w: Writer, s: _Story, questions: dict[str, list[str]], *, no
     before, after = (NOTES[kind], "") if form == "note" else QUESTIONS[kind]
     w.say(before)
     w.know("asked", kind)
-    about_person = kind in ("mood", "place", "move")
+    about_person = kind in ("mood", "place")
     subject = w.pick(questions[kind], "name" if about_person else "object")
     (_focus if about_person else _focus_object)(w, s, subject)
     answer = answers[kind][subject]

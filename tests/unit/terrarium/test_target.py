@@ -94,7 +94,7 @@ def test_a_growth_begins_with_lessons(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(target_module, "write_document", write)
     grow(SMALL.model_copy(update={"steps": 16, "more_stories": 0.0}), tmp_path, Progress(silent=True))
 
-    assert asked == ["lesson"] * 3 * 2 + [None] * 13 * 2
+    assert asked == ["lesson"] * 3 * 2 + ["second lesson"] * 3 * 2 + [None] * 10 * 2
 
 
 def test_fresh_blocks_pass_their_input_on(tokenizer: PreTrainedTokenizerFast) -> None:
