@@ -8,7 +8,9 @@ from importlib import import_module
 from pathlib import Path
 
 from nlakit.config import Recipe
-from nlakit.runs import Progress, RunFolder
+from nlakit.data.teachers import load_teacher
+from nlakit.progress import Progress
+from nlakit.runs import RunFolder
 
 StageFunction = Callable[[Recipe, RunFolder, Progress], Path]
 
@@ -36,6 +38,8 @@ def run_stages(
     A stage that is done with the same settings is skipped. One that was made with other settings is a
     :class:`~nlakit.errors.RunError` naming the settings; one whose predecessor is missing likewise.
     """
+    if "annotate" in stages:
+        load_teacher(recipe.annotate)  # a misspelt one is told now, not behind the extraction
     outputs: dict[str, Path] = {}
     with folder.lock(), folder.recording(recipe):
         for name in stages:

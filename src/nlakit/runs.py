@@ -28,20 +28,7 @@ from typing import IO, Any, Literal, Self
 
 from nlakit.config import Recipe, plain, recipe_from
 from nlakit.errors import RunError, UserError
-from nlakit.progress import Progress, Task
-from nlakit.storage import (
-    atomic_folder,
-    atomic_write_bytes,
-    atomic_write_text,
-    require_free_space,
-    storage_errors,
-    write_json,
-)
-
-__all__ = [
-    "MetricsWriter", "Progress", "RunFolder", "StageFolder", "StageState", "Task", "atomic_folder", "atomic_write_bytes",
-    "atomic_write_text", "differences", "now", "read_metrics", "require_free_space", "storage_errors", "write_json",
-]  # fmt: skip
+from nlakit.storage import atomic_write_bytes, atomic_write_text, storage_errors, write_json
 
 StageState = Literal["done", "partial", "absent"]
 

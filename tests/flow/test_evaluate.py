@@ -23,7 +23,8 @@ from nlakit.models.pair import WARM_START, Pair
 from nlakit.models.sampler import Sample
 from nlakit.models.target import Target
 from nlakit.models.verbalizer import Verbalizer
-from nlakit.runs import Progress, RunFolder
+from nlakit.progress import Progress
+from nlakit.runs import RunFolder
 from nlakit.testing import tiny_pair
 from nlakit.vectors import fve
 

@@ -56,6 +56,16 @@ def test_a_run_leaves_its_whole_record(run: Path) -> None:
     assert 'src="http' not in html
 
 
+def test_a_misspelt_teacher_is_told_before_the_extraction(recipe: Recipe, tmp_path: Path) -> None:
+    """A run whose second stage could not begin does not do its first."""
+    wrong = override_settings(recipe, ["annotate.teacher=extractve"], "test")
+
+    with pytest.raises(UserError, match="extractive"):
+        run_recipe(wrong, tmp_path / "run", SILENT)
+
+    assert not (tmp_path / "run" / "extract").exists()
+
+
 def test_a_finished_run_is_not_done_again(run: Path, recipe: Recipe) -> None:
     """Running the same recipe again leaves everything but the report's own file untouched."""
 

@@ -22,7 +22,8 @@ from nlakit.cli.options import load_vectors, parse_positions, read_messages
 from nlakit.cli.output import print_json, print_measures, write_lines
 from nlakit.config import Recipe, load_recipe
 from nlakit.errors import InputError, InternalError, RunError, StorageFullError
-from nlakit.runs import Progress, RunFolder
+from nlakit.progress import Progress
+from nlakit.runs import RunFolder
 
 LEAVES = [path[1:] for path, command in commands() if not hasattr(command, "commands")]
 Stages = list[str]

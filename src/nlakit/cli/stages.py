@@ -70,7 +70,8 @@ def _run(
     """Resolve recipe and folder, run one stage or all, and print where the result is."""
     from nlakit.config import load_recipe, override_settings
     from nlakit.pipeline import STAGES, run_stages
-    from nlakit.runs import Progress, RunFolder
+    from nlakit.progress import Progress
+    from nlakit.runs import RunFolder
 
     if name is not None:
         recipe = load_recipe(name, overrides or ())

@@ -31,7 +31,8 @@ from nlakit.data.store import Store
 from nlakit.data.teachers import Context, Teacher, load_teacher
 from nlakit.errors import DamagedShardError, InputError, StoreError
 from nlakit.explanations import Explanation, Outcome
-from nlakit.runs import Progress, RunFolder, require_same
+from nlakit.progress import Progress
+from nlakit.runs import RunFolder, require_same
 from nlakit.storage import atomic_write_bytes
 
 STAGE = "annotate"

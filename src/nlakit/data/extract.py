@@ -29,8 +29,9 @@ from nlakit.data.tokens import Tokens, tokenise
 from nlakit.errors import InputError, ModelError
 from nlakit.models.sites import Site, resolve_site
 from nlakit.models.target import Target
+from nlakit.progress import Progress
 from nlakit.prompts import tokenizer_fingerprint
-from nlakit.runs import Progress, RunFolder, require_same
+from nlakit.runs import RunFolder, require_same
 
 STAGE = "extract"
 

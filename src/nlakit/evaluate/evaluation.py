@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nlakit.card import Measure
 from nlakit.errors import RunError
-from nlakit.runs import write_json
+from nlakit.storage import write_json
 from nlakit.truth import Level, Verdict
 
 FILE_NAME = "evaluation.json"

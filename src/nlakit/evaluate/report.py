@@ -15,7 +15,9 @@ from nlakit.evaluate.evaluation import Evaluation
 from nlakit.evaluate.measures import REGISTRY, format_value, in_registry_order
 from nlakit.evaluate.page import as_html
 from nlakit.evaluate.verdict import TRUST_WORDS, interval, number, summarise
-from nlakit.runs import Progress, RunFolder, atomic_write_text, write_json
+from nlakit.progress import Progress
+from nlakit.runs import RunFolder
+from nlakit.storage import atomic_write_text, write_json
 
 STAGE = "report"
 

@@ -31,7 +31,8 @@ from nlakit.evaluate.passes import (
 )
 from nlakit.evaluate.rows import DataSettings, rebuild_rows
 from nlakit.models.pair import Pair, pair_folder
-from nlakit.runs import Progress, RunFolder, now, versions
+from nlakit.progress import Progress
+from nlakit.runs import RunFolder, now, versions
 
 PROBE_ROWS = 6000
 """Training rows that the probes are fitted on."""

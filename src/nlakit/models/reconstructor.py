@@ -25,7 +25,7 @@ from transformers import AutoModel
 from nlakit.errors import InputError, ModelError
 from nlakit.models.sites import Site, decoder_inputs
 from nlakit.models.target import Target, block_output, find_parts, load_model, load_tokenizer
-from nlakit.models.verbalizer import require_finite, save_weights
+from nlakit.models.verbalizer import require_finite_weights, save_weights
 from nlakit.prompts import Prompts, control_tokens, encode_many, escape
 from nlakit.storage import atomic_write_bytes
 
@@ -135,7 +135,7 @@ class Reconstructor(nn.Module):
         The head is read back from the disk; raises ``ModelError`` when the head or the backbone holds
         values that are not finite.
         """
-        require_finite(self, folder)
+        require_finite_weights(self, folder)
         save_weights(self.backbone, folder, dtype)
         self.tokenizer.save_pretrained(folder)
         weight_DD = self.value_head.weight.detach().float().cpu().contiguous()
@@ -159,7 +159,7 @@ class Reconstructor(nn.Module):
                 f"{backbone.config.get_text_config().hidden_size}."
             )
         found = cls(backbone, load_tokenizer(folder), prompts, head)
-        require_finite(found, folder)
+        require_finite_weights(found, folder)
         return found.to(device).eval()
 
 

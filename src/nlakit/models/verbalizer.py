@@ -81,7 +81,7 @@ class Verbalizer:
         """Load weights and tokenizer from a folder, as float32 on the CPU; raises ``ModelError`` when damaged."""
         options: dict[str, Any] = {"dtype": torch.float32} if device == "cpu" else {}
         model = load_model(AutoModelForCausalLM, folder, **options).to(device).eval()
-        require_finite(model, folder)
+        require_finite_weights(model, folder)
         tokenizer = load_tokenizer(folder)
         return cls(model, tokenizer, prompts, injection_scale=injection_scale, max_new_tokens=max_new_tokens)
 
@@ -260,7 +260,7 @@ def save_weights(model: Any, folder: Path, dtype: str | None) -> None:
         file.chmod(0o644)  # written through a private temporary file; other users may read it like the rest
 
 
-def require_finite(model: nn.Module, folder: Path) -> None:
+def require_finite_weights(model: nn.Module, folder: Path) -> None:
     """Raise ``ModelError`` naming the first weight that holds NaN or infinity."""
     for name, weight in model.named_parameters():
         if not bool(torch.isfinite(weight).all()):

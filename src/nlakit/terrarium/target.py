@@ -20,8 +20,9 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 from nlakit.config import Settings, derive_seed, plain
 from nlakit.errors import RunError
 from nlakit.models.verbalizer import save_weights
+from nlakit.progress import Progress
 from nlakit.prompts import PROMPTS_FILE
-from nlakit.runs import MetricsWriter, Progress, folder_lock, require_same
+from nlakit.runs import MetricsWriter, folder_lock, require_same
 from nlakit.storage import atomic_folder, write_json
 from nlakit.terrarium.stories import LESSONS
 from nlakit.terrarium.tokens import PROMPTS, train_tokenizer

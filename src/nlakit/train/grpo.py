@@ -40,7 +40,8 @@ from nlakit.explanations import Outcome
 from nlakit.models.pair import Pair
 from nlakit.models.reconstructor import Reconstructor
 from nlakit.models.verbalizer import Verbalizer
-from nlakit.runs import MetricsWriter, Progress, RunFolder, now, read_metrics, versions
+from nlakit.progress import Progress
+from nlakit.runs import MetricsWriter, RunFolder, now, read_metrics, versions
 from nlakit.train import warm_start
 from nlakit.train.alarms import new_alarms
 from nlakit.train.batches import prompts_at, validation_rows

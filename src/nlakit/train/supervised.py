@@ -14,7 +14,8 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from nlakit.config import WarmStartConfig
-from nlakit.runs import MetricsWriter, Progress
+from nlakit.progress import Progress
+from nlakit.runs import MetricsWriter
 from nlakit.train.batches import EpochBatches
 from nlakit.train.checkpoints import Checkpoints, State
 from nlakit.train.optimise import make_optimizer, optimizer_step, require_finite, warmup_cosine

@@ -37,8 +37,9 @@ from nlakit.models.reconstructor import Reconstructor
 from nlakit.models.sites import resolve_site
 from nlakit.models.target import Target
 from nlakit.models.verbalizer import Verbalizer
+from nlakit.progress import Progress
 from nlakit.prompts import Prompts, resolve_prompts
-from nlakit.runs import Progress, RunFolder
+from nlakit.runs import RunFolder
 from nlakit.train.batches import permutation, validation_rows
 from nlakit.train.optimise import require_finite
 from nlakit.train.rollout import text_errors

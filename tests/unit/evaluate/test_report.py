@@ -18,7 +18,8 @@ from nlakit.evaluate.contents import collect
 from nlakit.evaluate.evaluation import Evaluation
 from nlakit.evaluate.measures import REGISTRY
 from nlakit.evaluate.page import as_html
-from nlakit.runs import Progress, RunFolder
+from nlakit.progress import Progress
+from nlakit.runs import RunFolder
 
 VOID = {"meta", "br", "img", "link", "hr", "input"}
 
