@@ -1,7 +1,7 @@
 """Tiny tokenizers, models, targets and pairs, built in process in a fraction of a second.
 
 For nlakit's own tests, for yours, and for examples: no network, no downloads, and every code path is
-the real one. ``family`` picks the architecture: ``llama``, ``qwen2``, ``gpt2`` or ``gpt_neox``.
+the real one. ``family`` picks the architecture, by the name that transformers gives it: a key of `FAMILIES`.
 """
 
 from __future__ import annotations
@@ -16,17 +16,7 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers, processors
 from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
-from transformers import (
-    GPT2Config,
-    GPT2LMHeadModel,
-    GPTNeoXConfig,
-    GPTNeoXForCausalLM,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedTokenizerFast,
-    Qwen2Config,
-    Qwen2ForCausalLM,
-)
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from nlakit.card import Card, TargetRecord
 from nlakit.config import PromptConfig, Recipe, derive_seed, recipe_from
@@ -38,7 +28,43 @@ from nlakit.models.verbalizer import Verbalizer
 from nlakit.prompts import Prompts, resolve_prompts
 from nlakit.vectors import VectorStats
 
-FAMILIES = ("llama", "qwen2", "gpt2", "gpt_neox")
+_SMALL_EXPERTS = {"num_experts_per_tok": 2, "moe_intermediate_size": 32}
+_SMALL_WINDOW = {"sliding_window": 8, "head_dim": 16}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "llama": {"tie_word_embeddings": True},
+    "qwen2": {},
+    "qwen3": {"head_dim": 16},
+    "mistral": {"sliding_window": 8},
+    "gemma2": {**_SMALL_WINDOW, "query_pre_attn_scalar": 16},
+    "gemma3_text": {**_SMALL_WINDOW, "query_pre_attn_scalar": 16},
+    "gemma3": {**_SMALL_WINDOW, "query_pre_attn_scalar": 16},
+    "phi3": {},
+    "olmo2": {},
+    "gpt2": {},
+    "gpt_neox": {},
+    "gpt_oss": {**_SMALL_WINDOW, "num_local_experts": 4, "num_experts_per_tok": 2},
+    "mixtral": {"num_local_experts": 4, "num_experts_per_tok": 2},
+    "qwen3_moe": {"head_dim": 16, "num_experts": 4, **_SMALL_EXPERTS},
+    "qwen3_next": {
+        "head_dim": 16,
+        "num_experts": 4,
+        **_SMALL_EXPERTS,
+        "full_attention_interval": 2,
+        "linear_num_key_heads": 2,
+        "linear_num_value_heads": 2,
+        "linear_key_head_dim": 16,
+        "linear_value_head_dim": 16,
+    },
+}
+"""Settings that a tiny model of a family needs beside the common ones; `gemma3` is the multimodal wrapper."""
+_VISION = {
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+    "image_size": 28,
+    "patch_size": 14,
+}
 MARKER = "<|vector|>"
 BOS, END, PAD = "<|begin|>", "<|end|>", "<|pad|>"
 CHAT_TEMPLATE = (
@@ -111,28 +137,26 @@ def tiny_model(
     if family not in FAMILIES:
         raise ValueError(f"family {family!r} is not one of {', '.join(FAMILIES)}")
     heads = max(2, d // 16)
-    tokens: dict[str, Any] = {"bos_token_id": None, "eos_token_id": 1, "pad_token_id": 0}
-    shape: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "hidden_size": d,
         "num_hidden_layers": n_layers,
         "num_attention_heads": heads,
+        "num_key_value_heads": heads // 2 if family == "llama" else heads,
+        "intermediate_size": None if family == "gpt2" else 2 * d,
         "max_position_embeddings": positions,
         "vocab_size": vocab_size,
         "initializer_range": 0.2,
+        "bos_token_id": None,
+        "eos_token_id": 1,
+        "pad_token_id": 0,
+        **FAMILIES[family],
     }
-    model: Any
-    with torch.random.fork_rng(devices=[]):
+    if family == "gemma3":
+        tokens = {"image_token_index": 5, "boi_token_index": 6, "eoi_token_index": 7, "mm_tokens_per_image": 4}
+        settings = {"text_config": settings, "vision_config": _VISION, **tokens}
+    with torch.random.fork_rng(devices=[]), quiet_transformers():
         torch.manual_seed(seed)
-        if family == "llama":
-            shape |= {"num_key_value_heads": heads // 2, "intermediate_size": 2 * d}
-            model = LlamaForCausalLM(LlamaConfig(**shape, **tokens, tie_word_embeddings=True))
-        elif family == "qwen2":
-            shape |= {"num_key_value_heads": heads, "intermediate_size": 2 * d}
-            model = Qwen2ForCausalLM(Qwen2Config(**shape, **tokens))
-        elif family == "gpt2":
-            model = GPT2LMHeadModel(GPT2Config(**shape, **tokens))
-        else:
-            model = GPTNeoXForCausalLM(GPTNeoXConfig(**shape, **tokens, intermediate_size=2 * d))
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **settings))
     return model.eval()
 
 

@@ -90,8 +90,10 @@ def test_sampled_log_probs_equal_teacher_forced_ones(family, temperature):
     found = sample(verbalizer, vectors(6), samples=3, temperature=temperature, keep_log_probs=True)
 
     logp, mask = verbalizer.log_probs(vectors(6).repeat_interleave(3, 0), [item.ids for item in found])
+    # Linear attention sums in another order where it decodes token by token.
+    near = 2e-4 if family == "qwen3_next" else 1e-5
     for row, item in enumerate(found):
-        torch.testing.assert_close(item.log_probs, logp[row, mask[row]], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(item.log_probs, logp[row, mask[row]], atol=near, rtol=near)
 
 
 @pytest.mark.parametrize(("bos", "chat"), [(True, True), (True, False), (False, False)])

@@ -2,7 +2,8 @@
 
 All rows of a batch begin with the same tokens, so those are run once, at batch size one, and the
 result is shared. While decoding, keys and values are written into room that was set aside, where the
-cache of transformers copies everything at every step.
+cache of transformers copies everything at every step. Layers that keep a running state instead of keys
+and values (linear attention, convolutions) change it in place, so models that have any share nothing.
 
 Axes: B rows of a batch, H heads, T tokens, E width of a head.
 """
@@ -61,6 +62,11 @@ def _with_room(states_BHTE: Tensor, repeats: int, capacity: int) -> Tensor:
     return room.view(b * repeats, h, capacity, e)
 
 
+def can_share(model: Any) -> bool:
+    """Whether a cache of this model can be shared by rows: every layer keeps keys and values."""
+    return all(isinstance(layer, DynamicLayer) for layer in _layers(DynamicCache(config=model.config)))
+
+
 def prefix_cache(model: Any, token_ids: Sequence[int]) -> DynamicCache:
     """Run the tokens that all rows share once and return their cache, of batch size one. Differentiable."""
     cache = DynamicCache(config=model.config)
@@ -98,17 +104,22 @@ def _widened_layer(layer: Any, rows: int) -> Any:
     return wide
 
 
-def with_room(cache: DynamicCache, repeats: int, extra: int) -> DynamicCache:
-    """Return a cache with every row ``repeats`` times (neighbours) and room for ``extra`` more tokens."""
-    roomy = copy.copy(cache)
+def with_room(cache: DynamicCache, rows: int, repeats: int, extra: int) -> DynamicCache:
+    """Turn a cache of ``rows`` rows into one with each ``repeats`` times (neighbours) and room for ``extra`` more tokens."""
+    index_R = torch.arange(rows).repeat_interleave(repeats)
     layers: list[Any] = []
     for layer in _layers(cache):
         if _is_plain(layer) and layer.is_initialized:
             layers.append(RoomyLayer(layer.keys, layer.values, repeats, layer.keys.shape[2] + extra))
         else:
-            own = copy.copy(layer)
-            if own.is_initialized:
-                own.batch_repeat_interleave(repeats)
-            layers.append(own)
-    roomy.layers = layers
-    return roomy
+            layer.reorder_cache(index_R)
+            layers.append(layer)
+    cache.layers = layers
+    return cache
+
+
+def keep_rows(cache: DynamicCache, indices: Tensor) -> None:
+    """Keep some rows of a cache, in place."""
+    for layer in _layers(cache):
+        # Not every layer can select rows, and all can put them into another order, be it a shorter one.
+        getattr(layer, "batch_select_indices", layer.reorder_cache)(indices)

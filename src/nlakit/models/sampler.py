@@ -20,7 +20,7 @@ from transformers.cache_utils import DynamicCache
 from nlakit.config import derive_seed
 from nlakit.errors import InputError, ModelError
 from nlakit.explanations import Explanation, Outcome
-from nlakit.models.cache import prefix_cache, widened, with_room
+from nlakit.models.cache import keep_rows, prefix_cache, widened, with_room
 from nlakit.models.verbalizer import Verbalizer
 from nlakit.vectors import check_vectors
 
@@ -144,7 +144,7 @@ class _Decoder:
                 break
             if n_ended * left > COMPACTION_STEPS * len(row_R):
                 going = (~ended_R).nonzero()[:, 0]
-                cache.batch_select_indices(going)
+                keep_rows(cache, going)
                 row_R, tokens_R, ended_R = row_R[going], tokens_R[going], ended_R[going]
             logits_RV = model(
                 input_ids=tokens_R[:, None], past_key_values=cache, use_cache=True, logits_to_keep=1
@@ -156,11 +156,12 @@ class _Decoder:
     ) -> tuple[Tensor, DynamicCache]:
         """Run each vector's own part of the prompt once and return the first logits and a cache for all rows."""
         own_ids = self.verbalizer.own_ids
-        cache = widened(shared, len(vectors_ND))
-        tokens_NT = torch.tensor(own_ids, device=vectors_ND.device).expand(len(vectors_ND), -1)
-        with self.verbalizer.injection(vectors_ND, 1):
+        rows = len(vectors_ND)
+        cache = widened(shared, rows) if self.verbalizer.shared_ids else prefix_cache(self.verbalizer.model, ())
+        tokens_NT = torch.tensor(own_ids, device=vectors_ND.device).expand(rows, -1)
+        with self.verbalizer.injection(vectors_ND, self.verbalizer.own_position):
             out = self.verbalizer.model(input_ids=tokens_NT, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        return out.logits[:, -1].repeat_interleave(samples, dim=0), with_room(cache, samples, limit)
+        return out.logits[:, -1].repeat_interleave(samples, dim=0), with_room(cache, rows, samples, limit)
 
     def _draw(self, logits_RV: Tensor, uniform_R1: Tensor) -> tuple[Tensor, Tensor | None]:
         """Turn a uniform number for each row into a token, with its log-probability at temperature 1."""

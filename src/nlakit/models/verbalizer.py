@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM
 
 from nlakit.errors import CardError, InputError, InternalError, ModelError
 from nlakit.explanations import Explanation, parse_explanation, wrap_explanation
-from nlakit.models.cache import prefix_cache, widened
+from nlakit.models.cache import can_share, prefix_cache, widened
 from nlakit.models.inject import embedding_width, inject, self_check
 from nlakit.models.target import Target, load_model, load_tokenizer, quiet_transformers, window
 from nlakit.prompts import Prompts, control_tokens, encode_once, escape, locate_marker
@@ -33,7 +33,8 @@ class Verbalizer:
     Attributes: ``model``, ``tokenizer``, ``prompts``, ``injection_scale`` (L2 norm a vector is set
     to), ``max_new_tokens``, ``prompt_ids``, ``marker_position`` (index into ``prompt_ids``),
     ``shared_ids`` and ``own_ids`` (the prompt cut before the marker's left neighbour: what all rows
-    share, and what each row runs for itself), ``end_id``, ``stop_ids``, ``close_ids``.
+    share, and what each row runs for itself; nothing is shared by a model whose caches cannot be),
+    ``own_position`` (of the marker in ``own_ids``), ``end_id``, ``stop_ids``, ``close_ids``.
 
     Raises ``CardError`` when the tokenizer makes other marker tokens than ``prompts`` declares,
     ``ModelError`` when the tokenizer has no end-of-sequence token, and ``InputError`` when prompt and
@@ -59,7 +60,8 @@ class Verbalizer:
             )
         self.prompt_ids: list[int] = list(encode_once(tokenizer, prompts.verbalizer_text(tokenizer))["input_ids"])
         self.require_room(max_new_tokens)
-        cut = self.marker_position - 1
+        cut = self.marker_position - 1 if can_share(model) else 0
+        self.own_position = self.marker_position - cut
         self.shared_ids, self.own_ids = self.prompt_ids[:cut], self.prompt_ids[cut:]
         self.end_id: int = tokenizer.eos_token_id
         self.close_ids = _closing_ids(tokenizer, prompts)
@@ -197,7 +199,7 @@ class Verbalizer:
         n, t = completion_NT.shape
         # Gradient checkpointing runs without a cache, so every row carries the whole prompt there.
         share = bool(self.shared_ids) and not (self.model.training and _checkpoints_activations(self.model))
-        prompt_ids, position = (self.own_ids, 1) if share else (self.prompt_ids, self.marker_position)
+        prompt_ids, position = (self.own_ids, self.own_position) if share else (self.prompt_ids, self.marker_position)
         prompt_NT = torch.tensor(prompt_ids, device=self.device).expand(n, -1)
         # What fills the padding is never looked at under causal attention; a prompt token is always valid.
         filled_NT = torch.where(mask_NT, completion_NT, prompt_ids[-1])

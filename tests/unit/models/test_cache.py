@@ -62,7 +62,7 @@ def test_room_repeats_rows_side_by_side():
     cache = DynamicCache()
     cache.update(states(2, 3), states(2, 3, 1), 0)
 
-    roomy = with_room(cache, 2, 5)
+    roomy = with_room(cache, 2, 2, 5)
 
     assert isinstance(roomy.layers[0], RoomyLayer)
     assert torch.equal(states(2, 3).repeat_interleave(2, 0), roomy.layers[0].keys)

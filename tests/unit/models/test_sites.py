@@ -17,7 +17,7 @@ TOKENS = torch.tensor([[20, 30, 40, 50, 60], [25, 35, 45, 55, 65]])
 def test_layer_k_is_hidden_state_k_plus_one(family, layer):
     """``resid.K`` equals ``hidden_states[K+1]`` bit for bit in every family."""
     target = tiny_target(family=family)
-    states = target.model(TOKENS, output_hidden_states=True).hidden_states
+    states = target.model(TOKENS, output_hidden_states=True, use_cache=False).hidden_states
 
     assert torch.equal(states[layer + 1], Site("resid", layer).read(target, TOKENS))
 
