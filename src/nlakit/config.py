@@ -167,6 +167,17 @@ class PromptConfig(Settings):
         return self
 
 
+class AdapterConfig(Settings):
+    """Whether both halves are adapters on one frozen base, or whole models of their own."""
+
+    mode: Literal["auto", "lora", "full"] = "auto"
+    """`lora` keeps the target's weights in memory once; `full` trains copies of them; `auto` is `lora` from 0.5 B parameters."""
+    rank: Positive = 16
+    """Rank of an adapter (our choice)."""
+    alpha: Positive = 32
+    """An adapter's output is scaled by alpha / rank (our choice)."""
+
+
 class WarmStartConfig(Settings):
     """Supervised training of both halves on the teacher's explanations."""
 
@@ -273,6 +284,8 @@ class Recipe(Settings):
     """Who writes the explanations for the warm start."""
     prompts: PromptConfig = PromptConfig()
     """Prompts of the pair."""
+    adapters: AdapterConfig = AdapterConfig()
+    """Whether both halves are adapters on one frozen base."""
     warm_start: WarmStartConfig = WarmStartConfig()
     """Supervised training of both halves."""
     train: TrainConfig = TrainConfig()

@@ -25,6 +25,7 @@ from nlakit import plugins
 from nlakit.card import CARD_FILE, Card
 from nlakit.errors import CardError, InputError, ModelError, PairError, not_found
 from nlakit.explanations import Explanation
+from nlakit.models.adapters import is_adapter
 from nlakit.models.readings import (
     EARLY_POSITIONS,
     EARLY_TOKEN,
@@ -94,7 +95,8 @@ class Pair:
     ) -> Self:
         """Load and verify a pair; ``part="warm-start"`` takes the weights from before reinforcement learning.
 
-        ``target`` is where the target lies now, when it is not where the card says.
+        ``target`` is where the target lies now, when it is not where the card says. A pair of adapters is nothing without
+        its target, which is then loaded whatever ``load_target`` says.
         Verified before anything is computed: the card against the live tokenizers and target, widths,
         finite weights, a head that training has moved, and that injected vectors arrive in the
         verbalizer and matter. Raises ``NotFoundError`` or ``PairError`` for what is no pair,
@@ -106,18 +108,20 @@ class Pair:
         absent = [name for name in (VERBALIZER, RECONSTRUCTOR) if not (parts / name).is_dir()]
         if absent:
             raise PairError(f"{str(parts)!r} is no pair: it has no folder {' and no folder '.join(absent)}.")
+        live = None
+        if load_target or any(is_adapter(parts / name) for name in (VERBALIZER, RECONSTRUCTOR)):
+            known = card.target
+            live = Target.load(known.model if target is None else target, known.revision, known.dtype, device)
         verbalizer = Verbalizer.load(
             parts / VERBALIZER,
             card.prompts,
             injection_scale=card.injection_scale,
             max_new_tokens=card.max_new_tokens,
             device=device,
+            base=live,
         )
-        reconstructor = Reconstructor.load(parts / RECONSTRUCTOR, card.prompts, device=device)
-        live = None
-        if load_target:
-            known = card.target
-            live = Target.load(known.model if target is None else target, known.revision, known.dtype, device)
+        site = Site.parse(card.site)
+        reconstructor = Reconstructor.load(parts / RECONSTRUCTOR, card.prompts, device=device, base=live, site=site)
         pair = cls(live, verbalizer, reconstructor, card)
         pair.verify()
         return pair
@@ -163,7 +167,7 @@ class Pair:
         absent = [name for name in (VERBALIZER, RECONSTRUCTOR) if not (source / name).is_dir()]
         if absent:
             raise PairError(f"{str(source)!r} is no warm start: it has no folder {' and no folder '.join(absent)}.")
-        if dtype is None:
+        if dtype is None or is_adapter(source / VERBALIZER):
             for name in (VERBALIZER, RECONSTRUCTOR):
                 shutil.copytree(source / name, folder / name)
             return

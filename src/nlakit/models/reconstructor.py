@@ -22,7 +22,9 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 from transformers import AutoModel
 
+from nlakit.config import AdapterConfig
 from nlakit.errors import InputError, ModelError
+from nlakit.models.adapters import AdapterView, add_adapter, is_adapter, load_adapter, lora, truncated_view
 from nlakit.models.sites import Site, decoder_inputs
 from nlakit.models.target import Target, block_output, find_parts, load_model, load_tokenizer
 from nlakit.models.verbalizer import require_finite_weights, save_weights
@@ -30,6 +32,8 @@ from nlakit.prompts import Prompts, control_tokens, encode_many, escape
 from nlakit.storage import atomic_write_bytes
 
 HEAD_FILE = "value_head.safetensors"
+ADAPTER = "ar"
+"""Name of the reconstructor's adapter."""
 BATCH_ROWS = 256
 BATCH_TOKENS = 16_384
 
@@ -57,12 +61,21 @@ class Reconstructor(nn.Module):
         self.backbone.config.use_cache = False
 
     @classmethod
-    def from_target(cls, target: Target, site: Site, prompts: Prompts) -> Self:
-        """Start from a trainable copy of the target's blocks 0..K; on the CPU it is float32 whatever the target's dtype."""
+    def from_target(cls, target: Target, site: Site, prompts: Prompts, adapters: AdapterConfig | None = None) -> Self:
+        """Start from a trainable copy of the target's blocks 0..K, or with ``adapters`` from an adapter on them.
+
+        On the CPU a copy is float32 whatever the target's dtype.
+        """
         site.check(target)
-        backbone = truncated_copy(target, site.layer + 1).requires_grad_(True)
-        if target.device.type == "cpu":
-            backbone = backbone.float()
+        blocks = site.layer + 1
+        if adapters is not None:
+            backbone = add_adapter(
+                target.model, ADAPTER, lora(target, blocks, adapters), truncated_view(target, blocks)
+            )
+        else:
+            backbone = truncated_copy(target, blocks).requires_grad_(True)
+            if target.device.type == "cpu":
+                backbone = backbone.float()
         return cls(backbone, target.tokenizer, prompts)
 
     @property
@@ -136,7 +149,10 @@ class Reconstructor(nn.Module):
         values that are not finite.
         """
         require_finite_weights(self, folder)
-        save_weights(self.backbone, folder, dtype)
+        if isinstance(self.backbone, AdapterView):
+            self.backbone.save(folder)
+        else:
+            save_weights(self.backbone, folder, dtype)
         self.tokenizer.save_pretrained(folder)
         weight_DD = self.value_head.weight.detach().float().cpu().contiguous()
         atomic_write_bytes(folder / HEAD_FILE, save_tensors({"weight": weight_DD}))
@@ -146,13 +162,27 @@ class Reconstructor(nn.Module):
             )
 
     @classmethod
-    def load(cls, folder: Path, prompts: Prompts, *, device: str = "cpu") -> Self:
-        """Load a reconstructor; raises ``ModelError`` when a file is missing or damaged, or values are not finite."""
+    def load(
+        cls,
+        folder: Path,
+        prompts: Prompts,
+        *,
+        device: str = "cpu",
+        base: Target | None = None,
+        site: Site | None = None,
+    ) -> Self:
+        """Load a reconstructor; raises ``ModelError`` when a file is missing or damaged, or values are not finite.
+
+        An adapter is put on the blocks of ``base`` up to ``site``, and needs both.
+        """
         options: dict[str, Any] = {"dtype": torch.float32} if device == "cpu" else {}
         head = load_head(folder)
-        backbone = load_model(AutoModel, folder, without_norm=True, **options)
-        parts = find_parts(backbone)
-        setattr(parts.decoder, parts.norm_name, nn.Identity())
+        if base is not None and site is not None and is_adapter(folder):
+            backbone = load_adapter(base.model, ADAPTER, folder, truncated_view(base, site.layer + 1))
+        else:
+            backbone = load_model(AutoModel, folder, without_norm=True, **options)
+            parts = find_parts(backbone)
+            setattr(parts.decoder, parts.norm_name, nn.Identity())
         if head.in_features != backbone.config.get_text_config().hidden_size:
             raise ModelError(
                 f"the head in {folder} takes states of width {head.in_features}, and its backbone gives "
@@ -186,15 +216,4 @@ def load_head(folder: Path) -> nn.Linear:
 
 def truncated_copy(target: Target, n_blocks: int) -> Any:
     """Copy a target's decoder with its first blocks only and without its final norm."""
-    parts = target.parts
-    shell = copy.copy(parts.decoder)
-    # A shallow copy shares its table of children; an own one keeps the target as it is.
-    shell._modules = dict(parts.decoder._modules)  # noqa: SLF001
-    shell._modules[parts.blocks_name] = nn.ModuleList(parts.blocks[:n_blocks])  # noqa: SLF001
-    shell._modules[parts.norm_name] = nn.Identity()  # noqa: SLF001
-    backbone = copy.deepcopy(shell)
-    config = backbone.config.get_text_config()
-    config.num_hidden_layers = n_blocks
-    if getattr(config, "layer_types", None):
-        config.layer_types = config.layer_types[:n_blocks]
-    return backbone
+    return copy.deepcopy(truncated_view(target, n_blocks))

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from nlakit.errors import ConfigError, InputError, InternalError, ModelError
+from nlakit.models.adapters import switch
 from nlakit.models.target import Target, block_output
 
 _PATTERN = re.compile(r"(?P<kind>resid)\.(?P<layer>\d{1,4})")
@@ -77,6 +78,7 @@ class Site:
             seen.append(block_output(output))
             raise _Stop
 
+        switch(target.model, None)
         hook = target.blocks[self.layer].register_forward_hook(keep)
         try:
             target.parts.decoder(**decoder_inputs(tokens_BT, mask_BT, target.takes_positions), use_cache=False)

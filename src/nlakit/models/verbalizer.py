@@ -19,12 +19,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoModelForCausalLM
 
+from nlakit.config import AdapterConfig
 from nlakit.errors import CardError, InputError, InternalError, ModelError
 from nlakit.explanations import Explanation, parse_explanation, wrap_explanation
+from nlakit.models.adapters import AdapterView, add_adapter, is_adapter, load_adapter, lora
 from nlakit.models.cache import can_share, prefix_cache, widened
 from nlakit.models.inject import embedding_width, inject, self_check
 from nlakit.models.target import Target, load_model, load_tokenizer, quiet_transformers, window
 from nlakit.prompts import Prompts, control_tokens, encode_once, escape, locate_marker
+
+ADAPTER, REFERENCE = "av", "av-reference"
+"""Names of the verbalizer's adapter, and of the copy that it is held to."""
 
 
 class Verbalizer:
@@ -69,33 +74,67 @@ class Verbalizer:
         self.stop_ids = sorted({self.end_id, *_configured_ends(model)})
 
     @classmethod
-    def from_target(cls, target: Target, prompts: Prompts, *, injection_scale: float, max_new_tokens: int) -> Self:
-        """Start from a trainable copy of the target's weights; on the CPU it is float32 whatever the target's dtype."""
-        model = copy.deepcopy(target.model).requires_grad_(True)
-        if target.device.type == "cpu":
-            model = model.float()
+    def from_target(
+        cls,
+        target: Target,
+        prompts: Prompts,
+        *,
+        injection_scale: float,
+        max_new_tokens: int,
+        adapters: AdapterConfig | None = None,
+    ) -> Self:
+        """Start from a trainable copy of the target's weights, or with ``adapters`` from an adapter on them.
+
+        On the CPU a copy is float32 whatever the target's dtype.
+        """
+        if adapters is not None:
+            model = add_adapter(target.model, ADAPTER, lora(target, target.n_layers, adapters))
+        else:
+            model = copy.deepcopy(target.model).requires_grad_(True)
+            if target.device.type == "cpu":
+                model = model.float()
         return cls(model, target.tokenizer, prompts, injection_scale=injection_scale, max_new_tokens=max_new_tokens)
 
     @classmethod
     def load(
-        cls, folder: Path, prompts: Prompts, *, injection_scale: float, max_new_tokens: int, device: str = "cpu"
+        cls,
+        folder: Path,
+        prompts: Prompts,
+        *,
+        injection_scale: float,
+        max_new_tokens: int,
+        device: str = "cpu",
+        base: Target | None = None,
     ) -> Self:
-        """Load weights and tokenizer from a folder, as float32 on the CPU; raises ``ModelError`` when damaged."""
-        options: dict[str, Any] = {"dtype": torch.float32} if device == "cpu" else {}
-        model = load_model(AutoModelForCausalLM, folder, **options).to(device).eval()
+        """Load weights and tokenizer from a folder; raises ``ModelError`` when damaged.
+
+        Whole models are float32 on the CPU. An adapter is put on ``base``, which it cannot do without.
+        """
+        if base is not None and is_adapter(folder):
+            model = load_adapter(base.model, ADAPTER, folder).eval()
+        else:
+            options: dict[str, Any] = {"dtype": torch.float32} if device == "cpu" else {}
+            model = load_model(AutoModelForCausalLM, folder, **options).to(device).eval()
         require_finite_weights(model, folder)
         tokenizer = load_tokenizer(folder)
         return cls(model, tokenizer, prompts, injection_scale=injection_scale, max_new_tokens=max_new_tokens)
 
     def save(self, folder: Path, dtype: str | None = None) -> None:
         """Write weights (in ``dtype``, if given) and tokenizer the way Hugging Face models lie on disk."""
-        save_weights(self.model, folder, dtype)
+        if isinstance(self.model, AdapterView):
+            self.model.save(folder)
+        else:
+            save_weights(self.model, folder, dtype)
         self.tokenizer.save_pretrained(folder)
 
     def frozen_copy(self) -> Verbalizer:
         """Return an independent copy without gradients, such as the reference of a KL penalty."""
         other = copy.copy(self)
-        other.model = copy.deepcopy(self.model).requires_grad_(False).eval()
+        if isinstance(self.model, AdapterView):
+            other.model = self.model.twin(REFERENCE)
+        else:
+            other.model = copy.deepcopy(self.model).requires_grad_(False)
+        other.model.eval()
         return other
 
     @property

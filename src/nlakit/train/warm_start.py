@@ -32,6 +32,7 @@ from nlakit.data import annotate, extract
 from nlakit.data.annotate import load_explanations
 from nlakit.data.store import Store
 from nlakit.errors import InputError
+from nlakit.models.adapters import uses_adapters
 from nlakit.models.pair import Pair
 from nlakit.models.reconstructor import Reconstructor
 from nlakit.models.sites import resolve_site
@@ -92,10 +93,12 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
     annotate.require_teacher_of(recipe, folder)
     prompts = resolve_prompts(target, recipe.prompts)
     taught = {split: _explained(folder, split) for split in ("av", "ar")}
+    adapters = recipe.adapters if uses_adapters(recipe.adapters, target) else None
     settings = {
         "store": store.fingerprint,
         "explanations": {split: fingerprint(rows, texts) for split, (rows, texts) in taught.items()},
         "prompts": prompts.model_dump(mode="json"),
+        "adapters": recipe.adapters.model_dump(mode="json"),
         "warm_start": recipe.warm_start.model_dump(mode="json"),
         "seed": recipe.seed,
     }
@@ -104,9 +107,9 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
         return output
     stats, scale = training_statistics(store, recipe.warm_start.injection_scale, recipe.seed)
     verbalizer = Verbalizer.from_target(
-        target, prompts, injection_scale=scale, max_new_tokens=recipe.train.max_new_tokens
+        target, prompts, injection_scale=scale, max_new_tokens=recipe.train.max_new_tokens, adapters=adapters
     )
-    reconstructor = Reconstructor.from_target(target, site, prompts)
+    reconstructor = Reconstructor.from_target(target, site, prompts, adapters)
     rows = {
         split: _taught_rows(store, *taught[split], verbalizer, recipe.warm_start, recipe.seed, split)
         for split in taught
