@@ -122,7 +122,7 @@ class TargetTeacher:
                 return ids
             if len(text) <= SHORTEST_TEXT:
                 raise InputError(
-                    f"the window of {target.name!r} holds {target.max_positions} tokens; the teacher's question takes {len(ids)} and "
+                    f"the window of {target.name!r} holds {target.max_positions} tokens; the question takes {len(ids)} and "
                     f"annotate.options.max_tokens {self._options.max_tokens}. Name another teacher than 'target'."
                 )
             text = text[len(text) // 4 + 1 :]

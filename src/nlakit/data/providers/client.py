@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
+from ssl import SSLContext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -56,7 +58,7 @@ class Client:
         self._address, self._calls, self._key, self._key_env = address, calls, key, key_env
         timeout = httpx2.Timeout(calls.timeout_s, connect=min(calls.timeout_s, CONNECT_TIMEOUT_S))
         limits = httpx2.Limits(max_connections=calls.concurrency)
-        self._http = httpx2.Client(headers=headers, timeout=timeout, limits=limits)
+        self._http = httpx2.Client(headers=headers, timeout=timeout, limits=limits, verify=_certificates())
         self.stopping = threading.Event()
         """Set when nothing more shall be sent."""
 
@@ -133,6 +135,14 @@ class Client:
             text = text.replace(self._key, "[key]")
         text = " ".join(text.split())
         return text if len(text) <= 300 else f"{text[:300]}..."
+
+
+@cache
+def _certificates() -> SSLContext:
+    """Read the certificates that are trusted, once for all clients: that takes longer than a request."""
+    import httpx2
+
+    return httpx2.create_ssl_context()
 
 
 def parsed(response: Response) -> Any:
