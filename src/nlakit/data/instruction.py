@@ -39,6 +39,7 @@ FEWEST_LINES = 2
 End = Literal["done", "length", "refused", "malformed"]
 
 _MARKER = re.compile(r"^(?:[-*•]|\d+[.)])\s+")
+_PLACE = re.compile(r"\{text\}|\{token\}")
 _BOLD = re.compile(r"\*\*(.+?)\*\*")
 
 
@@ -57,7 +58,8 @@ class Reply:
 
 def instruct(context: Context) -> str:
     """Return the message that asks for an explanation of one context."""
-    return INSTRUCTION.replace("{token}", repr(context.token)).replace("{text}", context.text)
+    values = {"{text}": context.text, "{token}": repr(context.token)}
+    return _PLACE.sub(lambda place: values[place[0]], INSTRUCTION)  # in one pass: a text may spell a placeholder
 
 
 def explain_reply(reply: Reply) -> Explanation:

@@ -51,7 +51,7 @@ def made(tmp_path: Path) -> tuple[Recipe, RunFolder]:
 @pytest.fixture
 def teacher(monkeypatch: pytest.MonkeyPatch) -> FussyTeacher:
     found = FussyTeacher()
-    monkeypatch.setattr(annotate, "load_teacher", lambda config: found)
+    monkeypatch.setattr(annotate, "load_teacher", lambda config, source: found)
     return found
 
 
