@@ -139,13 +139,38 @@ class ExtractConfig(Settings):
     """Number type on disk; float16 is refused because activations overflow it."""
 
 
+class CallsConfig(Settings):
+    """How a teacher behind an endpoint is called, and what it may cost; no explanation depends on these settings."""
+
+    key_env: str = ""
+    """Environment variable that holds the key; empty for the provider's usual one, and for none at another address."""
+    price_input: Rate | None = None
+    """Price of a million input tokens, in the currency of your bill; none when unknown: tokens are counted alone."""
+    price_output: Rate | None = None
+    """Price of a million output tokens, in the same currency; give the prices of batches with ``batch``."""
+    max_cost: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Most that the explanations of a run may cost, in the same currency; needs both prices, none for no cap."""
+    max_tokens: Positive | None = None
+    """Most tokens, input and output together, that the explanations of a run may use; none for no cap."""
+    batch: bool = False
+    """Send requests through the provider's batch interface: cheaper, and answered within a day."""
+    concurrency: Positive = 8
+    """Requests under way at once (our choice)."""
+    timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 120.0
+    """Seconds without a sign of life after which a request is given up and sent again (our choice)."""
+    attempts: Positive = 6
+    """Times that a request is sent before the stage stops; waits double from one second (our choice)."""
+
+
 class AnnotateConfig(Settings):
     """Who writes the explanations for the warm start."""
 
     teacher: str = "terrarium"
-    """Name of an installed teacher; built in are ``terrarium`` (from known truth) and ``extractive`` (quotes)."""
+    """Name of an installed teacher: ``terrarium``, ``extractive``, ``anthropic``, ``openai``, ``target``, ``pair``, or another."""
     options: dict[str, Scalar] = Field(default_factory=dict)
     """Settings of the teacher itself, passed on as they are."""
+    calls: CallsConfig = CallsConfig()
+    """How a teacher behind an endpoint is called, and what it may cost."""
 
 
 class PromptConfig(Settings):
@@ -332,6 +357,11 @@ def override_settings(settings: S, overrides: Sequence[str], source: str) -> S:
     for override in overrides:
         _apply(data, override)
     return _validated(type(settings), data, f"{source} with overrides" if overrides else source)
+
+
+def settings_from(model: type[S], data: Mapping[str, Any], source: str) -> S:
+    """Build settings of one's own, such as a plugin's options; ConfigError lists every problem, ``source`` names them."""
+    return _validated(model, dict(data), source)
 
 
 def recipe_from(data: Mapping[str, Any], source: str) -> Recipe:

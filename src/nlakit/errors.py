@@ -12,6 +12,8 @@
     │   ├── StoreError                (ValueError)       a store cannot be opened, read or extended
     │   │   └── DamagedShardError                        a shard's bytes are not the ones that were written
     │   ├── RunError                  (ValueError)       a run folder is in use, differs, or lacks a stage
+    │   ├── EndpointError             (ConnectionError)  an endpoint refuses the key or the request, or gives no answer
+    │   ├── SpendingError             (RuntimeError)     a cost was not approved, or its cap is reached
     │   ├── StorageFullError          (OSError)          the disk is full
     │   ├── MissingExtraError         (ImportError)      an optional package is not installed
     │   ├── NotFoundError             (LookupError)      no plugin, recipe or pair has this name
@@ -70,6 +72,14 @@ class DamagedShardError(StoreError):
 
 class RunError(UserError, ValueError):
     """A run folder is in use, was made with other settings, or lacks an earlier stage."""
+
+
+class EndpointError(UserError, ConnectionError):
+    """An endpoint refuses the key or the request, or gives no answer; what it answered before is kept."""
+
+
+class SpendingError(UserError, RuntimeError):
+    """What a teacher would cost was not approved, or the cap on it is reached; what was paid for is kept."""
 
 
 class StorageFullError(UserError, OSError):

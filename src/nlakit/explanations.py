@@ -26,6 +26,8 @@ class Outcome(StrEnum):
     """A closing tag with nothing but white space before it."""
     REFUSED = "refused"
     """A teacher declined to answer."""
+    MALFORMED = "malformed"
+    """A teacher's reply is not what it was asked for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 from nlakit.config import Recipe
-from nlakit.data.teachers import load_teacher
+from nlakit.data.teachers import Priced, load_teacher
 from nlakit.progress import Progress
 from nlakit.runs import RunFolder
 
@@ -39,7 +39,9 @@ def run_stages(
     :class:`~nlakit.errors.RunError` naming the settings; one whose predecessor is missing likewise.
     """
     if "annotate" in stages:
-        load_teacher(recipe.annotate)  # a misspelt one is told now, not behind the extraction
+        teacher = load_teacher(recipe.annotate)  # a misspelt one is told now, not behind the extraction
+        if isinstance(teacher, Priced) and not (folder.stage("annotate").path / "done.json").exists():
+            teacher.check()  # so is a missing key
     outputs: dict[str, Path] = {}
     with folder.lock(), folder.recording(recipe):
         for name in stages:

@@ -58,12 +58,14 @@ class Task:
 class Progress:
     """What stages report to; shows bars on a terminal and a line every ten seconds elsewhere.
 
-    Everything goes to standard error; standard output is for results. ``silent`` shows nothing.
+    Everything goes to standard error; standard output is for results. ``silent`` shows nothing. ``yes``
+    approves what costs money without a question.
     """
 
-    def __init__(self, *, silent: bool = False) -> None:
+    def __init__(self, *, silent: bool = False, yes: bool = False) -> None:
         """Look at standard error once to choose between bars and lines."""
         self.silent = silent
+        self.yes = yes
         self._console = Console(stderr=True)
         self._bars: Bars | None = None
 
@@ -82,6 +84,20 @@ class Progress:
         )
         with Bars(*columns, console=self._console) as bars:
             yield Task(label, total, bars, self.silent)
+
+    def confirm(self, plan: str) -> bool:
+        """Show what is about to be paid for and return whether it may start.
+
+        People are asked where standard input and standard error are a terminal; elsewhere only ``yes`` approves.
+        """
+        if self.yes:
+            self.say(plan)
+            return True
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return False
+        sys.stderr.write(f"{plan}\nStart? [y/N] ")
+        sys.stderr.flush()
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
 
     def say(self, line: str) -> None:
         """Print one line for people."""

@@ -39,6 +39,8 @@ def test_the_tree_at_the_top_names_every_class(error: type[errors.NlakitError]) 
         (errors.StoreError, ValueError),
         (errors.DamagedShardError, errors.StoreError),
         (errors.RunError, ValueError),
+        (errors.EndpointError, ConnectionError),
+        (errors.SpendingError, RuntimeError),
         (errors.StorageFullError, OSError),
         (errors.MissingExtraError, ImportError),
         (errors.NotFoundError, LookupError),

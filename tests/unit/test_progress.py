@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
 import pytest
 
 from nlakit import progress
@@ -54,3 +57,29 @@ def test_a_terminal_gets_a_bar_with_the_text(
 
     shown = capsys.readouterr().err
     assert all(part in shown for part in ("train", "2/2", "FVE 0.61"))
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("typed", "approved"), [("y\n", True), (" YES \n", True), ("n\n", False), ("\n", False), ("", False)]
+)
+def test_people_are_asked_before_money_is_spent(monkeypatch: pytest.MonkeyPatch, typed: str, approved: bool) -> None:
+    """At a terminal the plan is shown, and only a yes approves it; silence does not hide the question."""
+    shown = Terminal()
+    monkeypatch.setattr(sys, "stdin", Terminal(typed))
+    monkeypatch.setattr(sys, "stderr", shown)
+
+    assert approved is Progress(silent=True).confirm("300 requests")
+    assert "300 requests\nStart? [y/N] " == shown.getvalue()
+
+
+def test_a_script_approves_with_yes(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where nobody can be asked nothing is approved, except by ``yes``, which shows the plan all the same."""
+    assert not Progress().confirm("300 requests")
+    assert "" == capsys.readouterr().err
+    assert Progress(yes=True).confirm("300 requests")
+    assert "300 requests\n" == capsys.readouterr().err

@@ -14,6 +14,7 @@ from nlakit.cli.options import (
     RecipeArgument,
     RunOption,
     SetOption,
+    YesOption,
     file_option,
 )
 from nlakit.cli.output import print_json, print_measures
@@ -50,7 +51,17 @@ def _help(name: str, about: str) -> str:
 
 
 def _command(stage: str | None) -> Callable[..., None]:
-    """Make the command of one stage, or of all."""
+    """Make the command of one stage, or of all; only those that may ask a teacher have ``--yes``."""
+
+    def paying(
+        recipe: RecipeArgument = None,
+        out: RunOption = None,
+        overrides: SetOption = None,
+        yes: YesOption = False,
+        quiet: QuietOption = False,
+        as_json: JsonOption = False,
+    ) -> None:
+        _run(stage, recipe, out, overrides, quiet, as_json, yes)
 
     def command(
         recipe: RecipeArgument = None,
@@ -59,13 +70,19 @@ def _command(stage: str | None) -> Callable[..., None]:
         quiet: QuietOption = False,
         as_json: JsonOption = False,
     ) -> None:
-        _run(stage, recipe, out, overrides, quiet, as_json)
+        _run(stage, recipe, out, overrides, quiet, as_json, False)
 
-    return command
+    return paying if stage in (None, "annotate") else command
 
 
 def _run(
-    stage: str | None, name: str | None, out: Path | None, overrides: list[str] | None, quiet: bool, as_json: bool
+    stage: str | None,
+    name: str | None,
+    out: Path | None,
+    overrides: list[str] | None,
+    quiet: bool,
+    as_json: bool,
+    yes: bool,
 ) -> None:
     """Resolve recipe and folder, run one stage or all, and print where the result is."""
     from nlakit.config import load_recipe, override_settings
@@ -83,7 +100,7 @@ def _run(
         raise ConfigError(
             "neither a recipe nor a run folder was given; name a recipe (nlakit recipes list) or give --out DIR"
         )
-    progress = Progress(silent=quiet or as_json)
+    progress = Progress(silent=quiet or as_json, yes=yes)
     outputs = run_stages(recipe, folder, progress, stages=list(STAGES) if stage is None else [stage])
     if as_json:
         print_json({"run": str(folder.path), "outputs": {key: str(path) for key, path in outputs.items()}})

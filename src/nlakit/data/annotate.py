@@ -9,14 +9,17 @@
 The splits ``av`` and ``ar`` are annotated, and ``heldout`` to measure how much of a vector the
 teacher's own words carry; ``rl`` needs no explanation. A failed explanation keeps its line and its
 outcome, and no reader is given its text. A shard's file is written once it is whole: kill -9 loses
-at most the answers for one shard.
+at most the answers for one shard, and none of a teacher that is paid for: those are kept one by one in
+``run/answers``, which may be deleted when no stage will ask again.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,22 +28,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from nlakit.config import Recipe
+from nlakit.config import AnnotateConfig, Recipe
 from nlakit.data import extract
 from nlakit.data.store import Store
-from nlakit.data.teachers import Context, Teacher, load_teacher
-from nlakit.errors import DamagedShardError, InputError, StoreError
+from nlakit.data.teachers import Context, Priced, Source, Teacher, card_record, load_teacher
+from nlakit.errors import DamagedShardError, InputError, SpendingError, StoreError, UserError
 from nlakit.explanations import Explanation, Outcome
-from nlakit.progress import Progress
+from nlakit.progress import Progress, Task
 from nlakit.runs import RunFolder, require_same
 from nlakit.storage import atomic_write_bytes
 
 STAGE = "annotate"
+ANSWERS = "answers"
+"""Folder of a run in which a teacher that is paid for keeps what it answered; outside the stage, which may be redone."""
 
 ANNOTATED_SPLITS = ("av", "ar", "heldout")
 
 TEACHER_BATCH = 256
-"""Contexts given to a teacher at once."""
+"""Contexts given at once to a teacher that does not say how many it wants."""
 
 ANNOTATION_SCHEMA = pa.schema(
     [
@@ -59,39 +64,88 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
 
     Returns the folder of the annotations; ``done.json`` in it counts the outcomes of each split.
     Raises :class:`~nlakit.errors.RunError` when the store is missing or what is there was made with other
-    settings, and :class:`~nlakit.errors.InputError` when a split to learn from got no explanation.
+    settings, :class:`~nlakit.errors.InputError` when a split to learn from got no explanation, and
+    :class:`~nlakit.errors.SpendingError` when a cost was not approved or a cap is reached. A stage that ends
+    with an error before its first shard leaves no folder.
     """
     store = extract.open_store(folder)
-    teacher = load_teacher(recipe.annotate)
-    settings = {
-        "store": store.fingerprint,
-        "teacher": {**recipe.annotate.model_dump(mode="json"), "fingerprint": teacher.fingerprint()},
-    }
+    made = store.settings
+    source = Source(recipe.target, made["target"]["fingerprint"], made["site"])
+    teacher = load_teacher(recipe.annotate, source)
+    said = {"fingerprint": teacher.fingerprint(), **({"record": record} if (record := card_record(teacher)) else {})}
+    settings = {"store": store.fingerprint, "teacher": {**teacher_settings(recipe.annotate), **said}}
     stage = folder.stage(STAGE)
     if folder.check_stage(STAGE, settings, stage.path) == "done":
         return stage.path
+    if isinstance(teacher, Priced):
+        _require_approval(teacher, _missing_contexts(store, stage.path), folder.path / ANSWERS, progress)
     stage.begin(settings)
     counts: dict[str, Counter[str]] = {split: Counter() for split in ANNOTATED_SPLITS}
-    with progress.task("annotate", total=sum(store.counts[f"rows_{split}"] for split in ANNOTATED_SPLITS)) as task:
-        for index, shard in enumerate(store.manifest.shards):
-            path = stage.path / f"{shard.name}.parquet"
-            if not path.exists():
-                atomic_write_bytes(path, _parquet_bytes(_annotate_shard(store, index, teacher)))
-            written = _read(path)
-            for split, outcome in zip(written["split"].to_pylist(), written["outcome"].to_pylist(), strict=True):
-                counts[split][outcome] += 1
-            task.advance(len(written), _summary(counts))
+    try:
+        with progress.task("annotate", total=sum(store.counts[f"rows_{split}"] for split in ANNOTATED_SPLITS)) as task:
+            for index, shard in enumerate(store.manifest.shards):
+                path = stage.path / f"{shard.name}.parquet"
+                if not path.exists():
+                    atomic_write_bytes(path, _parquet_bytes(_annotate_shard(store, index, teacher, task)))
+                written = _read(path)
+                for split, outcome in zip(written["split"].to_pylist(), written["outcome"].to_pylist(), strict=True):
+                    counts[split][outcome] += 1
+                task.update(sum(count.total() for count in counts.values()), _summary(counts))
+    except UserError:
+        if not any(stage.path.glob("shard-*.parquet")):
+            shutil.rmtree(stage.path)  # or settings that gave nothing would stand in the way of better ones
+        raise
+    finally:
+        if isinstance(teacher, Priced) and (receipt := teacher.receipt()):
+            progress.say(receipt)
     _require_explanations(counts, teacher)
     stage.finish(settings, {split: dict(sorted(count.items())) for split, count in counts.items()})
     return stage.path
 
 
+def teacher_settings(config: AnnotateConfig) -> dict[str, Any]:
+    """Return the settings that decide what a teacher writes; how it is called and paid for is left out."""
+    return config.model_dump(mode="json", exclude={"calls"})
+
+
 def require_teacher_of(recipe: Recipe, folder: RunFolder) -> None:
     """Raise RunError unless the explanations of a run were written by the teacher that this recipe names."""
     stage = folder.stage(STAGE)
-    written = {key: value for key, value in stage.settings["teacher"].items() if key != "fingerprint"}
+    written = {key: value for key, value in stage.settings["teacher"].items() if key not in ("fingerprint", "record")}
     remedy = "Give the settings it was made with, or annotate in another --out."
-    require_same({"annotate": written}, {"annotate": recipe.annotate}, stage.path, remedy)
+    require_same({"annotate": written}, {"annotate": teacher_settings(recipe.annotate)}, stage.path, remedy)
+
+
+def recorded_teacher(folder: RunFolder) -> dict[str, Any]:
+    """Return what the card says of the teacher of a run: its fingerprint, model and instruction; empty for most."""
+    teacher = folder.stage(STAGE).settings["teacher"]
+    return {"fingerprint": teacher["fingerprint"], **teacher["record"]} if "record" in teacher else {}
+
+
+def ask_for_free(teacher: Teacher, contexts: Sequence[Context], answers: Path | None) -> list[Explanation]:
+    """Let a teacher explain contexts, unless that costs money beyond the answers kept in a folder: SpendingError."""
+    if isinstance(teacher, Priced) and (plan := teacher.plan(contexts, answers)).calls:
+        raise SpendingError(f"it would have to be paid for: {plan.text}")
+    return ask(teacher, contexts)
+
+
+def _require_approval(teacher: Priced, contexts: Iterator[Context], answers: Path, progress: Progress) -> None:
+    """Raise SpendingError unless what a teacher will cost is nothing, or approved."""
+    plan = teacher.plan(contexts, answers)
+    if plan.calls:
+        teacher.check()
+    if plan.calls and not progress.confirm(plan.text):
+        raise SpendingError(
+            f"nothing was asked, because nobody approved it: {plan.text}. Answer the question with yes, or give --yes "
+            "(in Python, Progress(yes=True))."
+        )
+
+
+def _missing_contexts(store: Store, folder: Path) -> Iterator[Context]:
+    """Yield the contexts of all shards without a file."""
+    for index, shard in enumerate(store.manifest.shards):
+        if not (folder / f"{shard.name}.parquet").exists():
+            yield from map(_context, _rows_to_annotate(store, index).to_pylist())
 
 
 def load_explanations(folder: Path, split: str) -> tuple[np.ndarray, list[str]]:
@@ -112,10 +166,19 @@ def load_explanations(folder: Path, split: str) -> tuple[np.ndarray, list[str]]:
     return table["row_id"].to_numpy(), table["text"].to_pylist()
 
 
-def _annotate_shard(store: Store, index: int, teacher: Teacher) -> pa.Table:
+def _rows_to_annotate(store: Store, index: int) -> pa.Table:
     rows = store.shard_rows(index, _CONTEXT_COLUMNS)
-    rows = rows.filter(pc.is_in(rows["split"], pa.array(ANNOTATED_SPLITS)))
-    written = ask(teacher, [_context(row) for row in rows.to_pylist()])
+    return rows.filter(pc.is_in(rows["split"], pa.array(ANNOTATED_SPLITS)))
+
+
+def _annotate_shard(store: Store, index: int, teacher: Teacher, task: Task) -> pa.Table:
+    rows = _rows_to_annotate(store, index)
+    contexts = [_context(row) for row in rows.to_pylist()]
+    if getattr(teacher, "wants_vectors", False):
+        vectors_ND = store.vectors(rows["row_id"].to_pylist())
+        contexts = [replace(context, vector=vector_D) for context, vector_D in zip(contexts, vectors_ND, strict=True)]
+    before = task.completed
+    written = ask(teacher, contexts, lambda done: task.update(before + done))
     columns = {
         "row_id": rows["row_id"].combine_chunks(),
         "split": rows["split"].combine_chunks(),
@@ -136,13 +199,18 @@ def _context(row: Mapping[str, Any]) -> Context:
     )
 
 
-def ask(teacher: Teacher, contexts: Sequence[Context]) -> list[Explanation]:
+def ask(teacher: Teacher, contexts: Sequence[Context], on_batch: Callable[[int], object] = int) -> list[Explanation]:
     """Let a teacher explain contexts, in batches; blank text comes back as a failure.
 
-    Raises InputError when the teacher does not return one explanation for each context.
+    ``on_batch`` is called with the number of explanations so far. Raises InputError when the teacher does not return one
+    explanation for each context.
     """
-    batches = (contexts[start : start + TEACHER_BATCH] for start in range(0, len(contexts), TEACHER_BATCH))
-    return [explanation for batch in batches for explanation in _ask_batch(teacher, batch)]
+    size = getattr(teacher, "batch_rows", TEACHER_BATCH)
+    written: list[Explanation] = []
+    for start in range(0, len(contexts), size):
+        written += _ask_batch(teacher, contexts[start : start + size])
+        on_batch(len(written))
+    return written
 
 
 def _ask_batch(teacher: Teacher, contexts: Sequence[Context]) -> list[Explanation]:

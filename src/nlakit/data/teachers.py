@@ -1,30 +1,43 @@
 """Teachers: who writes the explanations that the warm start learns from.
 
 A teacher is a plugin (group ``nlakit.teachers``): a function that takes an
-:class:`~nlakit.config.AnnotateConfig` and returns a :class:`Teacher`. ``extractive`` is built in.
+:class:`~nlakit.config.AnnotateConfig` and returns a :class:`Teacher`. Built in are ``extractive`` (below),
+``anthropic`` and ``openai`` (:mod:`nlakit.data.providers`), ``target`` and ``pair`` (:mod:`nlakit.data.inprocess`).
 
 To add one: return exactly one :class:`~nlakit.explanations.Explanation` for each context, in their
 order, with an outcome other than ``ok`` where none could be written; draw any randomness from the
 document id and position of a context, so that batches and restarts cannot change a text.
+
+What a teacher may have besides, each looked for by name:
+
+* ``situate(source)``, to be told which target and site the rows come from (:class:`Situated`);
+* ``check``, ``plan`` and ``receipt``, for one that costs money (:class:`Priced`);
+* ``wants_vectors = True``, to be given the rows' vectors (``Context.vector``);
+* ``batch_rows``, how many contexts it is given at once;
+* ``record()``, what the pair's card says of it, as a mapping.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from nlakit import plugins
-from nlakit.config import AnnotateConfig, fingerprint
+from nlakit.config import AnnotateConfig, TargetConfig, fingerprint
 from nlakit.data.corpus import check_options
 from nlakit.errors import ConfigError
 from nlakit.explanations import Explanation, Outcome
 from nlakit.truth import Truth
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a teacher may see of one row: the text up to and including its token, never the vector."""
+    """What a teacher may see of one row: the text up to and including its token, and the vector if it asks for it."""
 
     row_id: int
     document_id: str
@@ -36,6 +49,30 @@ class Context:
     """The end of the text up to and including the token."""
     truth: Truth | None = None
     """What is true at this position, for a corpus that knows."""
+    vector: Tensor | None = field(default=None, repr=False, compare=False)
+    """The row's raw vector [D], float32; only for a teacher with ``wants_vectors``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the rows to explain come from."""
+
+    target: TargetConfig
+    """How the target is loaded."""
+    fingerprint: str
+    """Hash over the target's weights."""
+    site: str
+    """Where in the target the vectors were read, such as ``resid.3``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What explaining would cost, before anything is asked."""
+
+    calls: int
+    """Requests that would be sent; 0 costs nothing."""
+    text: str
+    """The plan for people: calls, tokens and price."""
 
 
 @runtime_checkable
@@ -52,9 +89,32 @@ class Teacher(Protocol):
         """Return one explanation for each context, in their order."""
 
 
-def load_teacher(config: AnnotateConfig) -> Teacher:
-    """Make the teacher that a recipe names.
+@runtime_checkable
+class Situated(Protocol):
+    """A teacher that works with the target or its vectors."""
 
+    def situate(self, source: Source) -> None:
+        """Take note of where the rows come from, before ``fingerprint`` and ``explain``; raise when that does not fit."""
+
+
+@runtime_checkable
+class Priced(Protocol):
+    """A teacher that costs money."""
+
+    def check(self) -> None:
+        """Raise for what can be known to be missing before any work, such as a key."""
+
+    def plan(self, contexts: Iterable[Context], answers: Path | None) -> Plan:
+        """Say what explaining these contexts would cost beyond the answers kept in a folder, and keep new ones there."""
+
+    def receipt(self) -> str:
+        """Say what has been paid for, one line for people; empty when nothing was."""
+
+
+def load_teacher(config: AnnotateConfig, source: Source | None = None) -> Teacher:
+    """Make the teacher that a recipe names, and tell it where the rows come from.
+
+    Without ``source`` a :class:`Situated` teacher is made and cannot explain yet, which serves to check a recipe.
     Raises :class:`~nlakit.errors.NotFoundError` for a name that is not installed and
     :class:`~nlakit.errors.ConfigError` for options that the teacher does not take.
     """
@@ -64,7 +124,15 @@ def load_teacher(config: AnnotateConfig) -> Teacher:
             f"the teacher plugin {config.teacher!r} returned {type(teacher).__name__}, which lacks name, fingerprint() "
             "or explain(). Its author must return a nlakit.data.teachers.Teacher."
         )
+    if source is not None and isinstance(teacher, Situated):
+        teacher.situate(source)
     return teacher
+
+
+def card_record(teacher: Teacher) -> dict[str, Any]:
+    """Return what the pair's card says of a teacher; an empty mapping for one that says nothing."""
+    record = getattr(teacher, "record", None)
+    return dict(record()) if callable(record) else {}
 
 
 class ExtractiveTeacher:

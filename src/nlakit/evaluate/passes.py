@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from nlakit.card import Measure
-from nlakit.config import AnnotateConfig, EvaluateConfig, derive_seed
-from nlakit.data.annotate import ask
-from nlakit.data.teachers import load_teacher
-from nlakit.errors import ConfigError, InputError, NotFoundError
+from nlakit.config import AnnotateConfig, EvaluateConfig, TargetConfig, derive_seed
+from nlakit.data.annotate import ask_for_free
+from nlakit.data.teachers import Source, load_teacher
+from nlakit.errors import CardError, ConfigError, InputError, ModelError, NotFoundError, PairError, SpendingError
 from nlakit.evaluate.claims import JudgedClaim, claim_measures, judge, level_table, slot_table
 from nlakit.evaluate.estimates import Estimator
 from nlakit.evaluate.evaluation import LevelRow, SlotRow
@@ -146,15 +146,21 @@ def measure_warm_start(bench: Bench, folder: Path, after_N: Tensor) -> None:
     bench.found.mean("fve_gain", (before_N - after_N) / bench.found.variance)
 
 
-def measure_teacher(bench: Bench, teacher: AnnotateConfig | None) -> None:
-    """What the teacher's own words carry, and how much the verbalizer's use of the vector helps it to say them."""
+def measure_teacher(bench: Bench, teacher: AnnotateConfig | None, answers: Path | None = None) -> None:
+    """What the teacher's own words carry, and how much the verbalizer's use of the vector helps it to say them.
+
+    ``answers`` is the folder in which a teacher that is paid for keeps what it answered; it is not paid again here.
+    """
     found, heldout = bench.found, bench.heldout
     if teacher is None:
         found.leave_out(names_that_need("teacher"), "the card does not say who its teacher was")
         return
+    card = bench.pair.card
+    target = TargetConfig(model=card.target.model, revision=card.target.revision, dtype=card.target.dtype)
     try:
-        written = ask(load_teacher(teacher), heldout.contexts())
-    except (NotFoundError, ConfigError, InputError) as error:
+        source = Source(target, card.target.fingerprint, card.site)
+        written = ask_for_free(load_teacher(teacher, source), heldout.contexts(), answers)
+    except (NotFoundError, ConfigError, InputError, SpendingError, ModelError, CardError, PairError) as error:
         found.leave_out(names_that_need("teacher"), f"the teacher {teacher.teacher!r} cannot be asked ({error})")
         return
     bench.fve("fve_teacher_text", written)

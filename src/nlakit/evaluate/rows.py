@@ -73,11 +73,8 @@ class Rows:
     def contexts(self) -> list[Context]:
         """What a teacher may see of each row."""
         names = ("row_id", "document_id", "position", "token", "context")
-        columns = zip(*(self.column(name) for name in names), self.truths(), strict=True)
-        return [
-            Context(row, document, position, token, text, truth)
-            for row, document, position, token, text, truth in columns
-        ]
+        columns = zip(*(self.column(name) for name in names), self.truths(), self.vectors_ND, strict=True)
+        return [Context(*values) for values in columns]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from nlakit.card import Card, Measure
 from nlakit.config import EvaluateConfig, Recipe, fingerprint, plain
+from nlakit.data.annotate import ANSWERS
 from nlakit.data.sampling import other_document_rows
 from nlakit.errors import InternalError, RunError
 from nlakit.evaluate.claims import truth_reader
@@ -78,6 +79,11 @@ def pair_of(folder: RunFolder) -> Path:
     raise RunError(f"{folder.path} has no pair to evaluate; run the stages warm-start and train first")
 
 
+def _kept_answers(pair: Path) -> Path | None:
+    """Return where the run of a pair keeps the answers that were paid for; None for a pair outside its run."""
+    return next((place for parent in pair.parents[:2] if (place := parent / ANSWERS).is_dir()), None)
+
+
 def _identity(folder: RunFolder, source: Path) -> str:
     """Return a hash over what the stage that made a pair wrote."""
     name = "train" if source.name == "pair" and source.parent == folder.path else "warm-start"
@@ -115,7 +121,7 @@ def evaluate(source: str | Path, config: EvaluateConfig, progress: Progress | No
         task.advance(text=f"{headline}, warm start")
         measure_warm_start(bench, folder, errors_N)
         task.advance(text=f"{headline}, teacher's text")
-        measure_teacher(bench, settings.annotate)
+        measure_teacher(bench, settings.annotate, _kept_answers(folder))
         task.advance(text=f"{headline}, claims")
         claims = measure_claims(bench, sampled, reader, training, settings.corpus.name)
         task.update(PASSES, headline)

@@ -71,7 +71,7 @@ class Verbalizer:
         self.end_id: int = tokenizer.eos_token_id
         self.close_ids = _closing_ids(tokenizer, prompts)
         self._controls = control_tokens(tokenizer, prompts.open_tag, prompts.close_tag)
-        self.stop_ids = sorted({self.end_id, *_configured_ends(model)})
+        self.stop_ids = sorted({self.end_id, *configured_ends(model)})
 
     @classmethod
     def from_target(
@@ -283,7 +283,7 @@ def _checkpoints_activations(model: nn.Module) -> bool:
     return any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
 
 
-def _configured_ends(model: Any) -> list[int]:
+def configured_ends(model: Any) -> list[int]:
     """The end-of-sequence ids of the model's generation settings (chat models often have two)."""
     settings = getattr(model, "generation_config", None)
     ends = getattr(settings, "eos_token_id", None)

@@ -22,6 +22,7 @@ import hashlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -127,7 +128,8 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
         **{f"rows_{split}": len(found.training) for split, found in rows.items()},
         **{f"rows_too_long_{split}": found.left_out for split, found in rows.items()},
     }
-    card = _card(recipe, store, target, str(site), prompts, scale, stats, figures)
+    teacher = annotate.recorded_teacher(folder)
+    card = _card(recipe, store, target, str(site), prompts, scale, stats, figures, teacher)
     Pair(target, verbalizer, reconstructor, card).save(output)
     stage.finish(settings, {"pair": fingerprint(weight_hashes(output)), **figures})
     shutil.rmtree(job.checkpoints, ignore_errors=True)
@@ -143,8 +145,9 @@ def _card(
     scale: float,
     stats: VectorStats,
     figures: dict[str, float],
+    teacher: dict[str, Any],
 ) -> Card:
-    """The contract between both halves, the target and the data."""
+    """The contract between both halves, the target and the data; ``teacher`` is what a teacher wants to be kept of it."""
     return Card(
         name=recipe.name,
         target=TargetRecord.of(target),
@@ -157,7 +160,8 @@ def _card(
             "corpus": recipe.corpus.model_dump(mode="json"),
             "corpus_fingerprint": store.settings["corpus"]["fingerprint"],
             "extract": recipe.extract.model_dump(mode="json"),
-            "annotate": recipe.annotate.model_dump(mode="json"),
+            "annotate": annotate.teacher_settings(recipe.annotate),
+            **({"teacher": teacher} if teacher else {}),
             "seed": recipe.seed,
         },
         training={"warm_start": {"settings": recipe.warm_start.model_dump(mode="json"), "figures": figures}},

@@ -51,7 +51,7 @@ def made(tmp_path: Path) -> tuple[Recipe, RunFolder]:
 @pytest.fixture
 def teacher(monkeypatch: pytest.MonkeyPatch) -> FussyTeacher:
     found = FussyTeacher()
-    monkeypatch.setattr(annotate, "load_teacher", lambda config: found)
+    monkeypatch.setattr(annotate, "load_teacher", lambda config, source: found)
     return found
 
 
@@ -178,3 +178,45 @@ def test_annotating_needs_a_store(tmp_path: Path) -> None:
     """Without a store the message names the stage to run first."""
     with pytest.raises(RunError, match="no finished stage 'extract'"):
         annotate.run(tiny_recipe(tmp_path / "inputs"), RunFolder(tmp_path / "run"), Progress(silent=True))
+
+
+def test_an_error_before_the_first_shard_leaves_no_folder(
+    made: tuple[Recipe, RunFolder], teacher: FussyTeacher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Settings that gave nothing do not stand in the way of better ones; shards that were written stay."""
+    one = teacher.one
+
+    def fail(context: Context) -> Explanation:
+        if context.row_id >= limit:
+            raise InputError("no")
+        return one(context)
+
+    monkeypatch.setattr(teacher, "one", fail)
+    limit = 0
+    with pytest.raises(InputError, match="no"):
+        run(made)
+    assert not (made[1].path / "annotate").exists()
+
+    limit = 50
+    with pytest.raises(InputError, match="no"):
+        run(made)
+    assert ["shard-00000.parquet", "shard-00001.parquet"] == sorted(
+        path.name for path in (made[1].path / "annotate").glob("shard-*")
+    )
+
+
+def test_a_teacher_is_given_what_it_asks_for(
+    made: tuple[Recipe, RunFolder], teacher: FussyTeacher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Vectors are those of the rows, and no more contexts come at once than a teacher wants."""
+    sizes: list[int] = []
+    explain = teacher.explain
+    monkeypatch.setattr(teacher, "explain", lambda contexts: [sizes.append(len(contexts)), *explain(contexts)][1:])
+    monkeypatch.setattr(teacher, "wants_vectors", True, raising=False)
+    monkeypatch.setattr(teacher, "batch_rows", 5, raising=False)
+    run(made)
+    store = extract.open_store(made[1])
+
+    assert 5 == max(sizes)
+    vectors_ND = store.vectors([context.row_id for context in teacher.seen])
+    assert all(vector_D.equal(c.vector) for vector_D, c in zip(vectors_ND, teacher.seen, strict=True))

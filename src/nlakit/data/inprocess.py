@@ -1,0 +1,203 @@
+"""Teachers that work in this process and cost nothing: the target itself, and a pair that is already trained.
+
+Axes: B texts of a batch, T tokens, D width of a vector.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from transformers import GenerationConfig
+
+from nlakit.card import Card
+from nlakit.config import AnnotateConfig, Positive, Settings, fingerprint, settings_from
+from nlakit.data.instruction import INSTRUCTION, Reply, explain_reply, instruct
+from nlakit.data.teachers import Context, Source
+from nlakit.errors import ConfigError, InputError, InternalError, PairError
+from nlakit.explanations import CLOSE_TAG, Explanation
+from nlakit.models.pair import Pair, pair_folder
+from nlakit.models.target import Target, quiet_transformers
+from nlakit.models.verbalizer import configured_ends
+from nlakit.plugins import DEFAULT_PAIR
+from nlakit.prompts import encode_once
+
+SHORTEST_TEXT = 200
+"""Characters of the text that must fit into the target's window beside the instruction (our choice)."""
+
+
+class TargetOptions(Settings):
+    """``annotate.options`` of the teacher ``target``."""
+
+    max_tokens: Positive = 300
+    """Longest reply, in tokens (paper's teacher: 300)."""
+    batch_rows: Positive = 16
+    """Texts answered together; more use more memory."""
+
+
+class TargetTeacher:
+    """The target explains its own texts, asked through its chat template; greedy decoding, so the same each time.
+
+    Texts of a batch are padded on the left; which texts share a batch can decide between two equally likely tokens.
+    """
+
+    name = "target"
+
+    def __init__(self, options: TargetOptions) -> None:
+        self._options = options
+        self._target: Target | None = None
+        self.batch_rows = options.batch_rows
+
+    def situate(self, source: Source) -> None:
+        """Load the target; :class:`~nlakit.errors.ConfigError` when it has no chat template to be asked through."""
+        target = Target.load(source.target.model, source.target.revision, source.target.dtype)
+        if not target.tokenizer.chat_template:
+            raise ConfigError(
+                f"annotate.teacher is 'target', and {target.name!r} has no chat template, so it cannot be asked anything. Name "
+                "another teacher (anthropic, openai, pair), or a target that was trained to chat."
+            )
+        self._target = target
+
+    def fingerprint(self) -> str:
+        """Hash the wording, the options and the target's weights."""
+        return fingerprint(self.name, INSTRUCTION, self._options, self._loaded().fingerprint)
+
+    def record(self) -> dict[str, Any]:
+        """Say who was asked and how."""
+        return {"model": self._loaded().name, "instruction": INSTRUCTION}
+
+    def explain(self, contexts: Sequence[Context]) -> list[Explanation]:
+        """Ask for each context; InputError when the target's window is too small for the question."""
+        size = self._options.batch_rows
+        batches = (contexts[start : start + size] for start in range(0, len(contexts), size))
+        return [explain_reply(reply) for batch in batches for reply in self._answer(batch)]
+
+    @torch.inference_mode()
+    def _answer(self, contexts: Sequence[Context]) -> list[Reply]:
+        target = self._loaded()
+        prompts = [self._prompt(context) for context in contexts]
+        longest = max(map(len, prompts))
+        own = target.tokenizer.eos_token_id
+        ends = sorted({*([] if own is None else [own]), *configured_ends(target.model)})
+        tokens_BT = torch.full((len(prompts), longest), ends[0] if ends else 0)
+        mask_BT = torch.zeros_like(tokens_BT)
+        for row, ids in enumerate(prompts):
+            tokens_BT[row, longest - len(ids) :] = torch.tensor(ids)
+            mask_BT[row, longest - len(ids) :] = 1
+        # Made from nothing, so that no sampling setting of the model's own comes in.
+        settings = GenerationConfig(
+            do_sample=False,
+            num_beams=1,
+            repetition_penalty=1.0,
+            max_new_tokens=self._options.max_tokens,
+            eos_token_id=ends or None,
+            pad_token_id=ends[0] if ends else 0,
+        )
+        with quiet_transformers():
+            out_BT = target.model.generate(
+                tokens_BT.to(target.device), attention_mask=mask_BT.to(target.device), generation_config=settings
+            )
+        return [self._reply(ids, set(ends)) for ids in out_BT[:, longest:].tolist()]
+
+    def _reply(self, ids: list[int], ends: set[int]) -> Reply:
+        """Read one row of output up to its first end token."""
+        length = next((place for place, token in enumerate(ids) if token in ends), len(ids))
+        text = self._loaded().tokenizer.decode(ids[:length], skip_special_tokens=False)
+        stopped = length < len(ids) or CLOSE_TAG in text
+        return Reply(text, "done" if stopped else "length")
+
+    def _prompt(self, context: Context) -> list[int]:
+        """Return the tokens of the question, with as much of the end of the text as the window holds."""
+        target = self._loaded()
+        room = target.max_positions - self._options.max_tokens
+        text = context.text
+        while True:
+            message = instruct(Context(context.row_id, context.document_id, context.position, context.token, text))
+            rendered = target.render([{"role": "user", "content": message}], add_generation_prompt=True)
+            ids = list(encode_once(target.tokenizer, rendered)["input_ids"])
+            if len(ids) <= room:
+                return ids
+            if len(text) <= SHORTEST_TEXT:
+                raise InputError(
+                    f"the window of {target.name!r} holds {target.max_positions} tokens; the question takes {len(ids)} and "
+                    f"annotate.options.max_tokens {self._options.max_tokens}. Name another teacher than 'target'."
+                )
+            text = text[len(text) // 4 + 1 :]
+
+    def _loaded(self) -> Target:
+        if self._target is None:
+            raise InternalError("the teacher 'target' was used before it was told which target that is")
+        return self._target
+
+
+class PairOptions(Settings):
+    """``annotate.options`` of the teacher ``pair``."""
+
+    pair: Annotated[str, Field(min_length=1)] = DEFAULT_PAIR
+    """Name of an installed pair, or a folder with one; it must read the same site of the same target."""
+
+
+class PairTeacher:
+    """A trained pair describes the row's vector (distillation); the likeliest words, so the same each time."""
+
+    name = "pair"
+    wants_vectors = True
+
+    def __init__(self, options: PairOptions) -> None:
+        self._folder = pair_folder(options.pair)
+        self._card = Card.load(self._folder)
+        self._pair: Pair | None = None
+
+    def situate(self, source: Source) -> None:
+        """Compare target and site with the pair's; :class:`~nlakit.errors.PairError` when they differ."""
+        card = self._card
+        wanted = {
+            "target": (card.target.fingerprint, source.fingerprint),
+            "site": (card.site, source.site),
+        }
+        differing = [f"{what} {its!r}, the rows {ours!r}" for what, (its, ours) in wanted.items() if its != ours]
+        if differing:
+            raise PairError(
+                f"the teacher's pair {card.name!r} cannot describe these rows: it has {'; it has '.join(differing)}. Give "
+                "annotate.options.pair a pair of this target and site, or read the target at that site."
+            )
+
+    def fingerprint(self) -> str:
+        """Hash what decides the pair's words: the verbalizer's weights, its prompt and its limits."""
+        card = self._card
+        hashes = []
+        for path in sorted((self._folder / "verbalizer").rglob("*.safetensors")):
+            with path.open("rb") as file:
+                hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
+        return fingerprint(self.name, card.prompts, card.injection_scale, card.max_new_tokens, hashes)
+
+    def record(self) -> dict[str, Any]:
+        """Say which pair it was, and what its verbalizer is asked."""
+        return {"pair": self._card.name, "instruction": self._card.prompts.verbalizer}
+
+    def explain(self, contexts: Sequence[Context]) -> list[Explanation]:
+        """Describe the vector of each context; InputError for contexts without one."""
+        vectors = [context.vector for context in contexts if context.vector is not None]
+        if len(vectors) != len(contexts):
+            raise InputError(
+                f"{len(contexts) - len(vectors)} of {len(contexts)} contexts have no vector, and the teacher 'pair' describes "
+                "nothing else; set Context.vector."
+            )
+        if not vectors:
+            return []
+        if self._pair is None:
+            self._pair = Pair.from_pretrained(self._folder, load_target=False)
+        return self._pair.describe(torch.stack(vectors), temperature=0.0)
+
+
+def make_target_teacher(config: AnnotateConfig) -> TargetTeacher:
+    """Entry point of the teacher ``target``."""
+    return TargetTeacher(settings_from(TargetOptions, config.options, "annotate.options"))
+
+
+def make_pair_teacher(config: AnnotateConfig) -> PairTeacher:
+    """Entry point of the teacher ``pair``."""
+    return PairTeacher(settings_from(PairOptions, config.options, "annotate.options"))
