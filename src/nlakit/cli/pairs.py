@@ -185,7 +185,7 @@ def score(
         print_table(
             ("error", "cosine", "explained", "text"),
             [
-                (f"{s.error:.3f}", f"{s.cosine:.3f}", f"{s.explained:.3f}", t)
+                (f"{s.error:.3f}", f"{s.cosine:.3f}", "-" if s.explained is None else f"{s.explained:.3f}", t)
                 for s, t in zip(scores, texts, strict=True)
             ],
         )
@@ -201,11 +201,10 @@ def card(pair: PairArgument = DEFAULT_PAIR, as_json: JsonOption = False) -> None
       nlakit card
       nlakit card runs/demo/pair --json
     """
-    from nlakit.card import Card
     from nlakit.config import plain
-    from nlakit.models.pair import pair_folder
+    from nlakit.models.pair import load_card
 
-    record = plain(Card.load(pair_folder(pair)))
+    record = plain(load_card(pair))
     if as_json:
         print_json(record)
         return

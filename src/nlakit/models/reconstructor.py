@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -20,11 +21,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
-from transformers import AutoModel
+from transformers import AutoConfig, AutoModel
 
 from nlakit.errors import InputError, ModelError
 from nlakit.models.sites import Site, decoder_inputs
-from nlakit.models.target import Target, block_output, find_parts, load_model, load_tokenizer
+from nlakit.models.target import DeviceMap, Target, block_output, find_parts, load_placed, load_tokenizer
 from nlakit.models.verbalizer import require_finite_weights, save_weights
 from nlakit.prompts import Prompts, control_tokens, encode_many, escape
 from nlakit.storage import atomic_write_bytes
@@ -146,13 +147,19 @@ class Reconstructor(nn.Module):
             )
 
     @classmethod
-    def load(cls, folder: Path, prompts: Prompts, *, device: str = "cpu") -> Self:
-        """Load a reconstructor; raises ``ModelError`` when a file is missing or damaged, or values are not finite."""
-        options: dict[str, Any] = {"dtype": torch.float32} if device == "cpu" else {}
+    def load(cls, folder: Path, prompts: Prompts, *, device: str = "cpu", device_map: DeviceMap = None) -> Self:
+        """Load a reconstructor; raises ``ModelError`` when a file is missing or damaged, or values are not finite.
+
+        ``device_map`` spreads the backbone over devices, as for a verbalizer. Of a wrapper around a text decoder, such as
+        a model that also sees images, only the decoder is kept.
+        """
         head = load_head(folder)
-        backbone = load_model(AutoModel, folder, without_norm=True, **options)
-        parts = find_parts(backbone)
+        config = _truncated_config(folder)
+        options: dict[str, Any] = {} if config is None else {"config": config}
+        whole = load_placed(AutoModel, folder, device, device_map, without_norm=True, **options)
+        parts = find_parts(whole)
         setattr(parts.decoder, parts.norm_name, nn.Identity())
+        backbone = parts.decoder
         if head.in_features != backbone.config.get_text_config().hidden_size:
             raise ModelError(
                 f"the head in {folder} takes states of width {head.in_features}, and its backbone gives "
@@ -160,7 +167,26 @@ class Reconstructor(nn.Module):
             )
         found = cls(backbone, load_tokenizer(folder), prompts, head)
         require_finite_weights(found, folder)
-        return found.to(device).eval()
+        head.to(device if device_map is None else next(parts.blocks[-1].parameters()).device)
+        return found.eval()
+
+
+def _truncated_config(folder: Path) -> Any:
+    """Return the configuration of a truncated model whose list of layer types still has the full length, else ``None``.
+
+    Some writers lower ``num_hidden_layers`` alone, which transformers refuses.
+    """
+    try:
+        settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None  # what is wrong with it is said when the model is loaded
+    nested = settings.get("text_config")
+    text = nested if isinstance(nested, dict) else settings
+    kinds, depth = text.get("layer_types"), text.get("num_hidden_layers")
+    if not isinstance(kinds, list) or not isinstance(depth, int) or len(kinds) <= depth:
+        return None
+    text["layer_types"] = kinds[:depth]
+    return AutoConfig.for_model(settings.pop("model_type"), **settings)
 
 
 def _bare_linear(width_in: int, width_out: int) -> nn.Linear:
