@@ -35,6 +35,7 @@ def register(app: typer.Typer) -> None:
     app.command()(reconstruct)
     app.command()(score)
     app.command()(card)
+    app.command()(export)
 
 
 def read(
@@ -215,3 +216,32 @@ def card(pair: PairArgument = DEFAULT_PAIR, as_json: JsonOption = False) -> None
     if results:
         typer.echo()
         print_measures(results)
+
+
+def export(
+    pair: PairArgument = DEFAULT_PAIR,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write; it must not exist.")] = Path(
+        "exported"
+    ),
+    dtype: Annotated[
+        str | None, typer.Option("--dtype", help="Store weights as bfloat16 or float32; default: as they are loaded.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a pair in the layout of the released checkpoints.
+
+    Two Hugging Face folders, av and ar, each with a side file nla_meta.yaml; other readers of that format can load them.
+
+    \b
+    Examples:
+      nlakit export runs/demo/pair --out demo-released
+      nlakit export kitft/nla-qwen2.5-7b-L20 --out copy --dtype bfloat16
+    """
+    from nlakit.models.pair import Pair
+    from nlakit.models.reference.export import export_pair
+
+    folder = export_pair(Pair.from_pretrained(pair, load_target=False), out, dtype=dtype)
+    if as_json:
+        print_json({"pair": pair, "folder": str(folder)})
+    else:
+        typer.echo(str(folder))

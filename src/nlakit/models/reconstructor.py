@@ -165,7 +165,7 @@ class Reconstructor(nn.Module):
                 f"the head in {folder} takes states of width {head.in_features}, and its backbone gives "
                 f"{backbone.config.get_text_config().hidden_size}."
             )
-        found = cls(backbone, load_tokenizer(folder), prompts, head)
+        found = cls(backbone, load_tokenizer(folder, **options), prompts, head)
         require_finite_weights(found, folder)
         head.to(device if device_map is None else next(parts.blocks[-1].parameters()).device)
         return found.eval()

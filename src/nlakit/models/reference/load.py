@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -150,7 +151,9 @@ def load_adapted(
         AutoModelForCausalLM, base or _settings(folder / ADAPTER_CONFIG)["base_model_name_or_path"], device, device_map
     )
     try:
-        return PeftModel.from_pretrained(model, folder).merge_and_unload()
+        with warnings.catch_warnings():  # peft asks transformers for flags under names that are on their way out
+            warnings.simplefilter("ignore", FutureWarning)
+            return PeftModel.from_pretrained(model, folder).merge_and_unload()
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise ModelError(
             f"the adapter in {folder} does not fit its base: {' '.join(str(error).split()):.300}"
