@@ -71,9 +71,7 @@ def test_the_files_are_those_of_the_format(own, exported):
     assert suffix == tokenizer(prompt)["input_ids"][-len(suffix) :]
     assert settings["architectures"][0].endswith(("ForCausalLM", "LMHeadModel"))
     with safe_open(exported / "ar" / "model.safetensors", "pt") as file:
-        assert not [
-            key for key in file if "lm_head" in key or key.endswith(("model.norm.weight", "ln_f.weight"))
-        ]
+        assert not [key for key in file if "lm_head" in key or key.endswith(("model.norm.weight", "ln_f.weight"))]
     assert (32, 32) == load_file(exported / "ar" / "value_head.safetensors")["weight"].shape
 
 
