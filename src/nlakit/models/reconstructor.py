@@ -154,8 +154,7 @@ class Reconstructor(nn.Module):
         a model that also sees images, only the decoder is kept.
         """
         head = load_head(folder)
-        config = _truncated_config(folder)
-        options: dict[str, Any] = {} if config is None else {"config": config}
+        options = {"config": read_config(folder)}
         whole = load_placed(AutoModel, folder, device, device_map, without_norm=True, **options)
         parts = find_parts(whole)
         setattr(parts.decoder, parts.norm_name, nn.Identity())
@@ -171,22 +170,22 @@ class Reconstructor(nn.Module):
         return found.eval()
 
 
-def _truncated_config(folder: Path) -> Any:
-    """Return the configuration of a truncated model whose list of layer types still has the full length, else ``None``.
+def read_config(folder: Path) -> Any:
+    """Read the configuration of a model that may be truncated; raises ``ModelError`` when it is missing or damaged.
 
-    Some writers lower ``num_hidden_layers`` alone, which transformers refuses.
+    Some writers lower ``num_hidden_layers`` alone, which transformers refuses; the list of layer types is cut to fit.
     """
+    path = folder / "config.json"
     try:
-        settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None  # what is wrong with it is said when the model is loaded
-    nested = settings.get("text_config")
-    text = nested if isinstance(nested, dict) else settings
-    kinds, depth = text.get("layer_types"), text.get("num_hidden_layers")
-    if not isinstance(kinds, list) or not isinstance(depth, int) or len(kinds) <= depth:
-        return None
-    text["layer_types"] = kinds[:depth]
-    return AutoConfig.for_model(settings.pop("model_type"), **settings)
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        nested = settings.get("text_config")
+        text = nested if isinstance(nested, dict) else settings
+        kinds, depth = text.get("layer_types"), text.get("num_hidden_layers")
+        if isinstance(kinds, list) and isinstance(depth, int):
+            text["layer_types"] = kinds[:depth]
+        return AutoConfig.for_model(settings.pop("model_type"), **settings)
+    except Exception as error:  # transformers raises whatever the file at fault makes it raise
+        raise ModelError(f"{path} cannot be used: {type(error).__name__}: {' '.join(str(error).split())}") from error
 
 
 def _bare_linear(width_in: int, width_out: int) -> nn.Linear:

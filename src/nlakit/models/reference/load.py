@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM
 
 from nlakit.card import REPLACE, Card, TargetRecord
 from nlakit.errors import CardError, ModelError, missing_extra
-from nlakit.models.reconstructor import HEAD_FILE, Reconstructor
+from nlakit.models.reconstructor import HEAD_FILE, Reconstructor, read_config
 from nlakit.models.reference.hub import ALL_FILES, SIDE_FILES, Fetched, Half, fetch
 from nlakit.models.reference.meta import META_FILE, SideFile, agree
 from nlakit.models.target import DTYPES, DeviceMap, load_placed, load_tokenizer
@@ -175,10 +175,8 @@ def suffix_ids(tokenizer: Any, prompts: Prompts) -> list[int]:
 
 def _layer(sources: Sources) -> int:
     """Return K, which the reconstructor's depth must agree with."""
-    blocks = _text_settings(sources.ar.folder).get("num_hidden_layers")
+    blocks = int(read_config(sources.ar.folder).get_text_config().num_hidden_layers)
     layer = sources.av_side.layer if sources.av_side.layer is not None else sources.ar_side.layer
-    if not isinstance(blocks, int):
-        raise ModelError(f"{sources.ar.folder / 'config.json'} does not say how many blocks the reconstructor has.")
     if layer is not None and blocks != layer + 1:
         raise CardError(
             f"the reconstructor {sources.ar.name!r} has {blocks} blocks, and vectors of block {layer} need {layer + 1} "
@@ -222,7 +220,7 @@ def _check_folders(sources: Sources, card: Card) -> None:
     wrong = [
         f"{name!r} is {found} wide"
         for name, folder in folders.items()
-        if (found := _text_settings(folder).get("hidden_size")) != width
+        if (found := read_config(folder).get_text_config().hidden_size) != width
     ]
     if wrong:
         raise CardError(f"the side files declare vectors of width {width}, and {' and '.join(wrong)}.")
@@ -267,13 +265,6 @@ def _tokenizer_folder(folder: Path, base: str | Path | None) -> str | Path:
     if (folder / "tokenizer.json").is_file() or not _is_adapter(folder):
         return folder
     return base or str(_settings(folder / ADAPTER_CONFIG)["base_model_name_or_path"])
-
-
-def _text_settings(folder: Path) -> dict[str, Any]:
-    """Return the settings of the text model in ``config.json``, of a wrapper those inside it."""
-    settings = _settings(folder / "config.json")
-    text = settings.get("text_config")
-    return text if isinstance(text, dict) else settings
 
 
 def _settings(path: Path) -> dict[str, Any]:
