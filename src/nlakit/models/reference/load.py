@@ -206,7 +206,9 @@ def _marker(sources: Sources, tokens: Any, verbalizer: Any) -> dict[str, Any]:
     """Return the marker's fields of the prompts; neighbours that the side file leaves out are looked up."""
     left, right = tokens.injection_left_neighbor_id, tokens.injection_right_neighbor_id
     if left is None or right is None:
-        live, _ = locate_marker(load_tokenizer(sources.av.folder), verbalizer, tokens.injection_char)
+        live, _ = locate_marker(
+            load_tokenizer(_tokenizer_folder(sources.av.folder, None)), verbalizer, tokens.injection_char
+        )
         left, right = live.left_id if left is None else left, live.right_id if right is None else right
     return {"marker": tokens.injection_char, "marker_id": tokens.injection_token_id, "left_id": left, "right_id": right}
 

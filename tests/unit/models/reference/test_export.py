@@ -18,15 +18,17 @@ from nlakit.errors import CardError, InputError, StorageFullError
 from nlakit.models.pair import Pair
 from nlakit.models.reference.export import export_pair
 from nlakit.models.sampler import sample
-from nlakit.testing import tiny_pair, tiny_target
+from nlakit.models.target import Target
+from nlakit.testing import tiny_pair, tiny_target_folder
 
 TEXTS = ["a cat", "the old box by the window"]
 
 
 @pytest.fixture(scope="module", params=["llama", "qwen2", "gpt2"])
-def own(request):
+def own(request, tmp_path_factory):
     """A pair made here, whose head has moved as training moves it."""
-    pair = tiny_pair(tiny_target(family=request.param, bos=request.param == "llama"))
+    folder = tmp_path_factory.mktemp("target")
+    pair = tiny_pair(Target.load(tiny_target_folder(folder, family=request.param, bos=request.param == "llama")))
     with torch.no_grad():
         pair.reconstructor.value_head.weight += 0.1 * torch.randn((32, 32), generator=torch.Generator().manual_seed(0))
     return pair

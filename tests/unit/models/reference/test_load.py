@@ -179,7 +179,8 @@ def test_weights_of_another_layer_or_width_are_refused(copied):
     """The depth and the width in ``config.json`` are compared before weights are read."""
     path = copied.with_name("tiny-ar") / "config.json"
     settings = json.loads(path.read_text())
-    for change, message in (({"num_hidden_layers": K + 2}, "has 4 blocks"), ({"hidden_size": 64}, "is 64 wide")):
+    deeper = {"num_hidden_layers": K + 2, "layer_types": ["full_attention"] * (K + 2)}
+    for change, message in ((deeper, "has 4 blocks"), ({"hidden_size": 64}, "is 64 wide")):
         path.write_text(json.dumps({**settings, **change}))
         with pytest.raises(CardError, match=message):
             Pair.from_pretrained(str(copied), load_target=False)
