@@ -194,13 +194,13 @@ def test_a_vector_can_be_added_at_a_block(family):
     blocks = find_parts(model).blocks
     states = {"plain": [], "moved": []}
     for run in states.values():
-        hooks = []
         with inject(model, VECTORS, MARKER, 2.0, 3, block=1) if run is states["moved"] else nullcontext():
-            for block in blocks[:2]:
-                hooks.append(block.register_forward_hook(lambda _m, _i, out, r=run: r.append(block_output(out))))
+            watch = [
+                b.register_forward_hook(lambda _m, _i, out, r=run: r.append(block_output(out))) for b in blocks[:2]
+            ]
             with torch.no_grad():
                 model(input_ids=TOKENS)
-        for hook in hooks:
+        for hook in watch:
             hook.remove()
 
     (before, plain), (same, moved) = states["plain"], states["moved"]
