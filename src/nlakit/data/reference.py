@@ -92,7 +92,7 @@ def export_dataset(
     file: str | Path,
     *,
     split: str,
-    explanations: tuple[Sequence[int], Sequence[str]] | None = None,
+    explanations: tuple[Sequence[int] | np.ndarray, Sequence[str]] | None = None,
 ) -> Path:
     """Write one split of a store as a data set of the reference pipeline, with raw vectors; returns ``file``.
 
