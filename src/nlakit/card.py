@@ -27,6 +27,8 @@ from nlakit.vectors import VectorStats
 SCHEMA_VERSION = 1
 CARD_FILE = "card.yaml"
 STATS_FILE = "stats.safetensors"
+REPLACE = "embedding"
+"""The injection in which the vector takes the place of the marker's embedding."""
 
 
 class HasShape(Protocol):
@@ -72,14 +74,14 @@ class TargetRecord(_Part):
     """Commit, tag or branch; ``None`` for folders and the default branch."""
     dtype: str = "float32"
     """Number type in which it computes the vectors."""
-    fingerprint: str
-    """Hash over the target's weights."""
-    n_layers: int = Field(ge=1)
-    """Blocks of the target."""
+    fingerprint: str | None
+    """Hash over the target's weights; ``None`` where whoever made the pair did not record one."""
+    n_layers: int | None = Field(ge=1)
+    """Blocks of the target; ``None`` where that is not recorded."""
     d_model: int = Field(ge=1)
     """Width of its residual stream."""
-    tokenizer_fingerprint: str
-    """Hash over the tokenizer."""
+    tokenizer_fingerprint: str | None
+    """Hash over the tokenizer; ``None`` where that is not recorded."""
 
     @classmethod
     def of(cls, target: HasShape) -> Self:
@@ -111,17 +113,24 @@ class Card(BaseModel):
     prompts: Prompts
     """Both prompts and the marker."""
     injection_scale: float = Field(gt=0, allow_inf_nan=False)
-    """L2 norm that a vector is set to before it replaces the marker's embedding."""
+    """L2 norm that a vector is set to before it replaces the marker's embedding; where ``injection`` adds it, the multiple
+    of the state's own norm that it is set to."""
+    injection: str = Field(default=REPLACE, pattern=r"^(embedding|resid\.\d{1,4})$")
+    """Where the vector goes in: ``embedding`` (it replaces the marker's embedding) or ``resid.K`` (it is added to the output
+    of the verbalizer's block K at the marker)."""
     max_new_tokens: int = Field(ge=1)
     """Length limit of an explanation in tokens, tags included."""
-    stats: VectorStats = Field(exclude=True)
-    """Mean and variance of the training rows' directions, the baseline of every FVE."""
+    stats: VectorStats | None = Field(exclude=True)
+    """Mean and variance of the training rows' directions, the baseline of every FVE; ``None`` where whoever made the pair did
+    not record them, and then no FVE can be given."""
     training: dict[str, Any] = {}
     """How the pair was trained."""
     data: dict[str, Any] = {}
     """Corpus and extraction settings with their seed, so that held-out rows can be built again."""
     results: dict[str, Measure] = {}
     """What was measured, by name of the measure."""
+    source: dict[str, Any] = {}
+    """For a pair that was not made here: its format, repositories with their commits, and what their side files say."""
     versions: dict[str, str] = Field(default_factory=versions)
     """Library versions of the training run."""
     created_at: str = Field(default_factory=now)
@@ -132,13 +141,24 @@ class Card(BaseModel):
         """Earliest token position that the pair was trained on; 0 when the card does not say."""
         return int(self.data.get("extract", {}).get("min_position", 0))
 
+    def require_stats(self) -> VectorStats:
+        """Return mean and variance; raises ``CardError`` for a pair whose card has none."""
+        if self.stats is None:
+            raise CardError(
+                f"the card of {self.name!r} has no mean and variance of its vectors, which an FVE is measured against; "
+                "compute them from vectors of its target and site (Pair.with_statistics)."
+            )
+        return self.stats
+
     def save(self, folder: Path) -> Path:
-        """Write ``card.yaml`` and ``stats.safetensors`` into a folder; returns the card's path."""
+        """Write ``card.yaml`` and, where there are statistics, ``stats.safetensors`` into a folder; returns the card's path."""
         folder.mkdir(parents=True, exist_ok=True)
         content = self.model_dump(mode="json")
-        content["variance"] = self.stats.variance
+        content["variance"] = None if self.stats is None else self.stats.variance
         text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
-        atomic_write_bytes(folder / STATS_FILE, save_tensors({"mean": self.stats.mean_D.float().contiguous().cpu()}))
+        if self.stats is not None:
+            mean_D = self.stats.mean_D.float().contiguous().cpu()
+            atomic_write_bytes(folder / STATS_FILE, save_tensors({"mean": mean_D}))
         atomic_write_text(folder / CARD_FILE, text)
         return folder / CARD_FILE
 
@@ -159,18 +179,15 @@ class Card(BaseModel):
             raise CardError(
                 f"{path} has schema_version {version!r}, and this nlakit reads {SCHEMA_VERSION}; upgrade nlakit."
             )
-        variance = content.pop("variance", None)
-        if not isinstance(variance, float) or not 0 < variance <= 1:
-            raise CardError(f"{path} has variance {variance!r}; a number above 0 and at most 1 was expected.")
-        mean_D = _load_mean(folder / STATS_FILE)
+        stats = _load_stats(folder, content)
         try:
-            card = cls.model_validate(content | {"stats": VectorStats(mean_D, variance)})
+            card = cls.model_validate(content | {"stats": stats})
         except ValidationError as error:
             faults = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
             raise CardError(f"{path} is damaged: {faults}") from error
-        if mean_D.shape != (card.target.d_model,):
+        if stats is not None and stats.mean_D.shape != (card.target.d_model,):
             raise CardError(
-                f"{folder / STATS_FILE} has a mean of shape {tuple(mean_D.shape)}, and the card's vectors have "
+                f"{folder / STATS_FILE} has a mean of shape {tuple(stats.mean_D.shape)}, and the card's vectors have "
                 f"{card.target.d_model} components."
             )
         return card
@@ -200,28 +217,40 @@ class Card(BaseModel):
                 raise CardError(
                     f"the {which} prompt has {count} beginning-of-sequence tokens, at most one was expected."
                 )
-        live = tokenizer_fingerprint(tokenizer)
-        if exact and live != self.target.tokenizer_fingerprint:
+        known = self.target.tokenizer_fingerprint
+        if exact and known is not None and (live := tokenizer_fingerprint(tokenizer)) != known:
             raise CardError(
-                f"the card was made with tokenizer {self.target.tokenizer_fingerprint}, and this one is {live}: "
+                f"the card was made with tokenizer {known}, and this one is {live}: "
                 "its vocabulary, special tokens or chat template differ."
             )
         return position
 
     def verify_target(self, target: HasShape) -> None:
-        """Check the target's width, depth and weights against the card; all differences are named together."""
+        """Check the target's width, depth and weights against what the card records; differences are named together."""
         pairs = {
             "d_model": (self.target.d_model, target.d_model),
             "n_layers": (self.target.n_layers, target.n_layers),
             "fingerprint": (self.target.fingerprint, target.fingerprint),
         }
         differences = [
-            f"{key} {card!r} on the card, {live!r} live" for key, (card, live) in pairs.items() if card != live
+            f"{key} {card!r} on the card, {live!r} live"
+            for key, (card, live) in pairs.items()
+            if card not in (None, live)
         ]
         if differences:
             raise CardError(
                 f"target {target.name!r} is not the one the pair {self.name!r} was trained on: {'; '.join(differences)}."
             )
+
+
+def _load_stats(folder: Path, content: dict[str, Any]) -> VectorStats | None:
+    """Take the variance out of a card's content and read the mean beside it; ``None`` where a pair made elsewhere has none."""
+    variance = content.pop("variance", None)
+    if variance is None and content.get("source"):
+        return None
+    if not isinstance(variance, float) or not 0 < variance <= 1:
+        raise CardError(f"{folder / CARD_FILE} has variance {variance!r}; a number above 0 and at most 1 was expected.")
+    return VectorStats(_load_mean(folder / STATS_FILE), variance)
 
 
 def _load_mean(path: Path) -> torch.Tensor:

@@ -43,14 +43,14 @@ def storage_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
-def require_free_space(path: Path, needed_bytes: int) -> None:
+def require_free_space(path: Path, needed_bytes: int, remedy: str = "choose another --out") -> None:
     """Raise StorageFullError when the disk of ``path`` has less free space than is about to be written."""
     existing = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
     free = shutil.disk_usage(existing).free
     if free < needed_bytes:
         raise StorageFullError(
             f"{path} needs about {needed_bytes / 1e6:,.0f} MB and its disk has {free / 1e6:,.0f} MB free. "
-            "Free some space or choose another --out."
+            f"Free some space or {remedy}."
         )
 
 

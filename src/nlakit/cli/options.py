@@ -17,9 +17,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PairOption = Annotated[
-    str, typer.Option("--pair", metavar="PAIR", help="Name of an installed pair, or a folder with one.")
+    str,
+    typer.Option(
+        "--pair", metavar="PAIR", help="Name of an installed pair, a folder with one, or OWNER/NAME on the Hub."
+    ),
 ]
-PairArgument = Annotated[str, typer.Argument(metavar="PAIR", help="Name of an installed pair, or a folder with one.")]
+PairArgument = Annotated[
+    str,
+    typer.Argument(metavar="PAIR", help="Name of an installed pair, a folder with one, or OWNER/NAME on the Hub."),
+]
 RecipeArgument = Annotated[
     str | None,
     typer.Argument(

@@ -35,6 +35,7 @@ def register(app: typer.Typer) -> None:
     app.command()(reconstruct)
     app.command()(score)
     app.command()(card)
+    app.command()(export)
 
 
 def read(
@@ -185,7 +186,7 @@ def score(
         print_table(
             ("error", "cosine", "explained", "text"),
             [
-                (f"{s.error:.3f}", f"{s.cosine:.3f}", f"{s.explained:.3f}", t)
+                (f"{s.error:.3f}", f"{s.cosine:.3f}", "-" if s.explained is None else f"{s.explained:.3f}", t)
                 for s, t in zip(scores, texts, strict=True)
             ],
         )
@@ -201,11 +202,10 @@ def card(pair: PairArgument = DEFAULT_PAIR, as_json: JsonOption = False) -> None
       nlakit card
       nlakit card runs/demo/pair --json
     """
-    from nlakit.card import Card
     from nlakit.config import plain
-    from nlakit.models.pair import pair_folder
+    from nlakit.models.pair import load_card
 
-    record = plain(Card.load(pair_folder(pair)))
+    record = plain(load_card(pair))
     if as_json:
         print_json(record)
         return
@@ -216,3 +216,32 @@ def card(pair: PairArgument = DEFAULT_PAIR, as_json: JsonOption = False) -> None
     if results:
         typer.echo()
         print_measures(results)
+
+
+def export(
+    pair: PairArgument = DEFAULT_PAIR,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write; it must not exist.")] = Path(
+        "exported"
+    ),
+    dtype: Annotated[
+        str | None, typer.Option("--dtype", help="Store weights as bfloat16 or float32; default: as they are loaded.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a pair in the layout of the released checkpoints.
+
+    Two Hugging Face folders, av and ar, each with a side file nla_meta.yaml; other readers of that format can load them.
+
+    \b
+    Examples:
+      nlakit export runs/demo/pair --out demo-released
+      nlakit export kitft/nla-qwen2.5-7b-L20 --out copy --dtype bfloat16
+    """
+    from nlakit.models.pair import Pair
+    from nlakit.models.reference.export import export_pair
+
+    folder = export_pair(Pair.from_pretrained(pair, load_target=False), out, dtype=dtype)
+    if as_json:
+        print_json({"pair": pair, "folder": str(folder)})
+    else:
+        typer.echo(str(folder))

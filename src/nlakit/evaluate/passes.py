@@ -127,7 +127,7 @@ def measure_controls(bench: Bench) -> None:
     nothing = bench.explain("zero vector", torch.zeros_like(vectors_ND))
     bench.fve("fve_zero_vector", [output.explanation for output in nothing])
     bench.found.fve("fve_empty_text", constant_errors(pair.reconstructor.reconstruct([""])[0], vectors_ND))
-    bench.found.fve("fve_mean", constant_errors(pair.card.stats.mean_D, vectors_ND))
+    bench.found.fve("fve_mean", constant_errors(pair.card.require_stats().mean_D, vectors_ND))
 
 
 def measure_warm_start(bench: Bench, folder: Path, after_N: Tensor) -> None:

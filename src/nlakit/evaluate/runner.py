@@ -102,14 +102,14 @@ def evaluate(source: str | Path, config: EvaluateConfig, progress: Progress | No
     pair = Pair.from_pretrained(folder)
     if pair.target is None:
         raise InternalError(f"the pair {str(folder)!r} was loaded without its target")
-    card = pair.card
+    card, variance = pair.card, pair.card.require_stats().variance
     settings = DataSettings.of(card)
     reader = truth_reader(settings.corpus.name)
     with (progress or Progress(silent=True)).task("evaluate", PASSES) as task:
         task.update(0, "held-out rows")
         probe_rows = PROBE_ROWS if reader else 0
         heldout, training = rebuild_rows(pair.target, card, rows=config.rows, probe_rows=probe_rows, seed=config.seed)
-        found = Found(Estimator(config.bootstrap, config.seed), heldout.document_ids, card.stats.variance)
+        found = Found(Estimator(config.bootstrap, config.seed), heldout.document_ids, variance)
         bench = Bench(pair, heldout, other_document_rows(heldout.document_ids, config.seed), config, found)
         task.advance(text="sampled explanations")
         sampled, errors_N = measure_sampled(bench)
@@ -128,7 +128,7 @@ def evaluate(source: str | Path, config: EvaluateConfig, progress: Progress | No
 
     explanations = [output.explanation for output in sampled]
     shown = shown_documents(
-        pair.target, heldout, settings.extract.max_tokens, explanations, errors_N, card.stats.variance, claims.judged
+        pair.target, heldout, settings.extract.max_tokens, explanations, errors_N, variance, claims.judged
     )
     return Evaluation(
         pair=card.name,
@@ -140,7 +140,7 @@ def evaluate(source: str | Path, config: EvaluateConfig, progress: Progress | No
         rows_wanted=config.rows,
         seed=config.seed,
         max_new_tokens=config.max_new_tokens or card.max_new_tokens,
-        variance=card.stats.variance,
+        variance=variance,
         measures={name: found.measures[name] for name in in_registry_order(found.measures)},
         outcomes=dict(outcome_counts([output.outcome.value for output in sampled])),
         slots=claims.slots,

@@ -1,8 +1,9 @@
-"""Injection: a vector takes the place of the marker's embedding.
+"""Injection: a vector takes the place of the marker's embedding, or is added to a block's output there.
 
 One forward hook on the model's own input embedding overwrites the marker rows, so it works wherever
 the embedding is called: training, generation with a cache, gradient checkpointing, adapters, wrappers.
-The hook refuses whatever it cannot prove to be the marker.
+Pairs made elsewhere may instead add the vector to the output of an early block, at a multiple of the
+norm that the state has there (``block``). The hooks refuse whatever they cannot prove to be the marker.
 
 Axes: B rows of a batch, T tokens, D width of the residual stream.
 """
@@ -17,8 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nlakit.card import REPLACE
 from nlakit.errors import CardError, InputError, InternalError
-from nlakit.models.target import find_parts
+from nlakit.models.target import block_output, find_parts
 from nlakit.prompts import Marker
 
 
@@ -46,11 +48,25 @@ def scaled(vectors_ND: Tensor, scale: float) -> Tensor:
     return torch.where(norms_N1 > 0, vectors_ND * (scale / norms_N1.clamp_min(1e-30)), 0.0)
 
 
+def block_of(injection: str) -> int | None:
+    """Return the block that a card's ``injection`` names (``resid.K``), or ``None`` for replacing the embedding."""
+    return None if injection == REPLACE else int(injection.removeprefix("resid."))
+
+
 @contextmanager
 def inject(
-    model: Any, vectors_BD: Tensor, marker: Marker, scale: float, position: int | None = None
+    model: Any,
+    vectors_BD: Tensor,
+    marker: Marker,
+    scale: float,
+    position: int | None = None,
+    *,
+    block: int | None = None,
 ) -> Iterator[Injection]:
-    """Overwrite the marker's embedding with each row's vector, at norm ``scale``, inside the block.
+    """Put each row's vector in at the marker inside the ``with`` block.
+
+    Without ``block`` the vector, at norm ``scale``, overwrites the marker's embedding; with it the vector is added to
+    the output of that block at the marker, at ``scale`` times the norm of the state that is there.
 
     ``position`` is the marker's index in the tokens of the forward pass (without the tokens that are
     already in a cache). With it the marker must stand exactly there in every row, between its
@@ -58,8 +74,8 @@ def inject(
     must stand exactly once in every row. Forward passes too short to hold the marker with its
     neighbours (decode steps) and, without ``position``, those without any marker are left alone.
 
-    Raises ``InputError`` for vectors of the wrong shape or not finite, ``InternalError`` when the
-    tokens are not as declared or nothing was injected by the end of the block.
+    Raises ``InputError`` for vectors of the wrong shape or not finite, ``CardError`` when the model has no
+    such block, and ``InternalError`` when the tokens are not as declared or nothing was injected by the end.
     """
     embedding: nn.Module = model.get_input_embeddings()
     width = embedding_width(model)
@@ -69,31 +85,61 @@ def inject(
         )
     if not bool(torch.isfinite(vectors_BD).all()):
         raise InputError("vectors with NaN or infinite values cannot be injected.")
-    rows_BD = scaled(vectors_BD, scale)
     record = Injection()
+    columns_B: list[Tensor | None] = [None]  # of the forward pass under way, from the embedding to the block
+
+    def find(tokens_BT: Tensor) -> Tensor | None:
+        columns_B[0] = find_marker(tokens_BT, marker, position)
+        if columns_B[0] is not None and len(tokens_BT) != len(vectors_BD):
+            raise InternalError(f"{len(vectors_BD)} vectors for a forward pass of {len(tokens_BT)} rows.")
+        return columns_B[0]
 
     def overwrite(_module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor | None:
-        tokens_BT: Tensor = inputs[0]
-        columns_B = find_marker(tokens_BT, marker, position)
-        if columns_B is None:
+        found_B = find(inputs[0])
+        if block is not None or found_B is None:
             return None
-        if len(tokens_BT) != len(rows_BD):
-            raise InternalError(f"{len(rows_BD)} vectors for a forward pass of {len(tokens_BT)} rows.")
-        written = output.clone()
-        rows_B = torch.arange(len(tokens_BT), device=output.device)
-        written[rows_B, columns_B] = rows_BD.to(output.device, output.dtype)
         record.applied += 1
-        return written
+        return _written(output, found_B, scaled(vectors_BD, scale))
 
-    hook = embedding.register_forward_hook(overwrite)
+    def add(_module: nn.Module, _inputs: tuple[Any, ...], output: Any) -> Any:
+        if columns_B[0] is None:
+            return None
+        states_BTD = block_output(output)
+        at_B = (torch.arange(len(states_BTD), device=states_BTD.device), columns_B[0].to(states_BTD.device))
+        here_BD = states_BTD[at_B].float()
+        added_BD = scaled(vectors_BD, scale).to(here_BD.device) * here_BD.norm(dim=-1, keepdim=True)
+        record.applied += 1
+        written = _written(states_BTD, columns_B[0], here_BD + added_BD)
+        return (written, *output[1:]) if isinstance(output, tuple) else written
+
+    hooks = [embedding.register_forward_hook(overwrite)]
+    if block is not None:
+        hooks.append(_block(model, block).register_forward_hook(add))
     try:
         yield record
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
     if record.applied == 0:
         raise InternalError(
             "nothing was injected: no forward pass inside the block called the model's input embedding on the marker."
         )
+
+
+def _block(model: Any, block: int) -> nn.Module:
+    """Return a block of a model; raises ``CardError`` when it has no such block."""
+    blocks = find_parts(model).blocks
+    if not 0 <= block < len(blocks):
+        raise CardError(f"the card adds vectors at block {block}, and {type(model).__name__} has {len(blocks)} blocks.")
+    return blocks[block]
+
+
+def _written(states_BTD: Tensor, columns_B: Tensor, rows_BD: Tensor) -> Tensor:
+    """Return a copy of states in which each row's state at its column is replaced."""
+    written = states_BTD.clone()
+    rows_B = torch.arange(len(states_BTD), device=states_BTD.device)
+    written[rows_B, columns_B.to(states_BTD.device)] = rows_BD.to(states_BTD.device, states_BTD.dtype)
+    return written
 
 
 def find_marker(tokens_BT: Tensor, marker: Marker, position: int | None) -> Tensor | None:
@@ -129,15 +175,22 @@ def find_marker(tokens_BT: Tensor, marker: Marker, position: int | None) -> Tens
 
 @torch.no_grad()
 def self_check(
-    model: Any, prompt_ids: list[int], marker: Marker, scale: float, position: int, *, seed: int = 0
+    model: Any,
+    prompt_ids: list[int],
+    marker: Marker,
+    scale: float,
+    position: int,
+    *,
+    block: int | None = None,
+    seed: int = 0,
 ) -> None:
-    """Prove that injection works in this model: the row arrives at block 0 at norm ``scale``, and it matters.
+    """Prove that injection works in this model: the vector arrives at the norm it is declared with, and it matters.
 
-    Two random vectors of different norms and a row of zeros go in. At block 0 each must differ from
-    the zero row by exactly the vector at norm ``scale`` (differences, because some families add
-    position embeddings first), and the logits after the prompt must differ. Raises ``CardError``.
+    Two random vectors of different norms and a row of zeros go in. Where the next block reads (block 0, or the one
+    behind ``block``) each must differ from the zero row by exactly the vector at its norm (differences, because some
+    families add position embeddings first), and the logits after the prompt must differ. Raises ``CardError``.
     """
-    parts = find_parts(model)
+    blocks = find_parts(model).blocks
     weight: Tensor = model.get_input_embeddings().weight
     generator = torch.Generator().manual_seed(seed)
     vectors_BD = torch.randn((3, weight.shape[-1]), generator=generator) * torch.tensor([[0.5], [3.0], [0.0]])
@@ -147,24 +200,35 @@ def self_check(
     def keep(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         seen.append(args[0] if args else kwargs["hidden_states"])
 
+    def keep_output(_module: nn.Module, _inputs: object, output: Any) -> None:
+        seen.append(block_output(output))
+
     tokens_BT = torch.tensor([prompt_ids] * 3, device=weight.device)
-    hook = parts.blocks[0].register_forward_pre_hook(keep, with_kwargs=True)
     try:
-        with inject(model, vectors_BD, marker, scale, position):
-            logits_BV = model(input_ids=tokens_BT, logits_to_keep=1, use_cache=False).logits[:, -1].float()
+        with inject(model, vectors_BD, marker, scale, position, block=block):
+            # Registered after the injection, so that it sees what the injection wrote.
+            if block is None:
+                hook = blocks[0].register_forward_pre_hook(keep, with_kwargs=True)
+            else:
+                hook = blocks[block].register_forward_hook(keep_output)
+            try:
+                logits_BV = model(input_ids=tokens_BT, logits_to_keep=1, use_cache=False).logits[:, -1].float()
+            finally:
+                hook.remove()
     except InternalError as error:
         raise CardError(f"injection does not work in this {type(model).__name__}: {error}") from error
-    finally:
-        hook.remove()
-    arrived_BD = seen[0][:2, position].float() - seen[0][2, position].float()
-    expected_BD = scaled(vectors_BD[:2], scale)
+    zero_D = seen[0][2, position].float()
+    arrived_BD = seen[0][:2, position].float() - zero_D
+    norm = scale if block is None else scale * float(zero_D.norm())
+    expected_BD = scaled(vectors_BD[:2], norm).to(arrived_BD.device)
     tolerance = 0.02 if weight.dtype == torch.bfloat16 else 1e-3
-    worst = float((arrived_BD - expected_BD).norm(dim=-1).max()) / scale
+    worst = float((arrived_BD - expected_BD).norm(dim=-1).max()) / norm
     if not worst < tolerance:
         norms = [round(float(norm), 4) for norm in arrived_BD.norm(dim=-1)]
+        where = "block 0" if block is None else f"the output of block {block}"
         raise CardError(
-            f"the injected vectors reach block 0 of {type(model).__name__} with norms {norms} and off by {worst:.1%}, where "
-            f"the card declares {scale:g}; does this model scale or normalise its embeddings?"
+            f"the injected vectors reach {where} of {type(model).__name__} with norms {norms} and off by {worst:.1%}, where "
+            f"the card declares {norm:g}; does this model scale or normalise its embeddings?"
         )
     if bool(torch.equal(logits_BV[0], logits_BV[1])) or not bool(torch.isfinite(logits_BV).all()):
         raise CardError(

@@ -37,13 +37,15 @@ from nlakit.models.readings import (
     ScoredExplanation,
 )
 from nlakit.models.reconstructor import Reconstructor
+from nlakit.models.reference.hub import Half, find_released
+from nlakit.models.reference.load import Sources, load_released, open_sources, released_card
 from nlakit.models.sampler import sample
 from nlakit.models.sites import Site
-from nlakit.models.target import Encoded, Target
+from nlakit.models.target import DeviceMap, Encoded, Target
 from nlakit.models.verbalizer import Verbalizer
 from nlakit.prompts import tokenizer_fingerprint
 from nlakit.storage import atomic_folder
-from nlakit.vectors import check_vectors, direction_error
+from nlakit.vectors import VectorStats, check_vectors, direction_error
 
 VERBALIZER, RECONSTRUCTOR, WARM_START = "verbalizer", "reconstructor", "warm-start"
 
@@ -89,19 +91,30 @@ class Pair:
         name_or_path: str | Path = plugins.DEFAULT_PAIR,
         *,
         device: str = "cpu",
+        device_map: DeviceMap = None,
         load_target: bool = True,
         target: str | Path | None = None,
         part: str = ".",
+        revision: str | None = None,
     ) -> Self:
         """Load and verify a pair; ``part="warm-start"`` takes the weights from before reinforcement learning.
 
-        ``target`` is where the target lies now, when it is not where the card says. A pair of adapters is nothing without
-        its target, which is then loaded whatever ``load_target`` says.
+        The name ``owner/name`` means the released pair in the repositories ``owner/name-av`` and ``owner/name-ar`` of
+        the Hugging Face Hub, at ``revision`` (see :meth:`from_reference`). ``device_map`` spreads the weights over
+        several devices, as transformers does it. ``target`` is where the target lies now, when it is not where the card says.
+        A pair of adapters is nothing without its target, which is then loaded whatever ``load_target`` says.
         Verified before anything is computed: the card against the live tokenizers and target, widths,
         finite weights, a head that training has moved, and that injected vectors arrive in the
         verbalizer and matter. Raises ``NotFoundError`` or ``PairError`` for what is no pair,
         ``CardError`` where card and models disagree, ``ModelError`` for damaged weights.
         """
+        released = find_released(name_or_path)
+        if released is not None and not _is_own(name_or_path):
+            if part != ".":
+                raise PairError(f"{str(name_or_path)!r} is a released pair, which has no {part!r}.")
+            return cls._assemble(
+                open_sources(*released, revision=revision), None, None, device, device_map, load_target, target
+            )
         folder = pair_folder(name_or_path)
         card = Card.load(folder)
         parts = folder / part
@@ -110,39 +123,99 @@ class Pair:
             raise PairError(f"{str(parts)!r} is no pair: it has no folder {' and no folder '.join(absent)}.")
         live = None
         if load_target or any(is_adapter(parts / name) for name in (VERBALIZER, RECONSTRUCTOR)):
-            known = card.target
-            live = Target.load(known.model if target is None else target, known.revision, known.dtype, device)
+            live = _load_target(card, target, device, device_map)
         verbalizer = Verbalizer.load(
             parts / VERBALIZER,
             card.prompts,
             injection_scale=card.injection_scale,
             max_new_tokens=card.max_new_tokens,
+            injection=card.injection,
             device=device,
+            device_map=device_map,
             base=live,
         )
         site = Site.parse(card.site)
-        reconstructor = Reconstructor.load(parts / RECONSTRUCTOR, card.prompts, device=device, base=live, site=site)
+        reconstructor = Reconstructor.load(
+            parts / RECONSTRUCTOR, card.prompts, device=device, device_map=device_map, base=live, site=site
+        )
         pair = cls(live, verbalizer, reconstructor, card)
         pair.verify()
         return pair
+
+    @classmethod
+    def from_reference(
+        cls,
+        verbalizer: str | Path,
+        reconstructor: str | Path,
+        *,
+        injection: str | None = None,
+        base: str | Path | None = None,
+        device: str = "cpu",
+        device_map: DeviceMap = None,
+        load_target: bool = True,
+        target: str | Path | None = None,
+        revision: str | None = None,
+    ) -> Self:
+        """Load a pair in the layout of the released checkpoints from two folders or two repositories.
+
+        ``injection`` says where the vector goes in when the side file does not (``embedding``, or ``resid.1`` for the
+        community's adapters, which add it at block 1), and ``base`` where the model under an adapter lies. Raises as
+        :meth:`from_pretrained` does.
+        """
+        halves = [
+            Half(str(half), Path(half)) if Path(half).is_dir() else Half(str(half))
+            for half in (verbalizer, reconstructor)
+        ]
+        sources = open_sources(*halves, revision=revision)
+        return cls._assemble(sources, injection, base, device, device_map, load_target, target)
+
+    @classmethod
+    def _assemble(
+        cls,
+        sources: Sources,
+        injection: str | None,
+        base: str | Path | None,
+        device: str,
+        device_map: DeviceMap,
+        load_target: bool,
+        target: str | Path | None,
+    ) -> Self:
+        """Load and verify a released pair."""
+        card = released_card(sources, injection=injection)
+        halves = load_released(sources, card, device=device, device_map=device_map, base=base)
+        live = _load_target(card, target, device, device_map) if load_target else None
+        pair = cls(live, *halves, card)
+        pair.verify()
+        return pair
+
+    def with_statistics(self, vectors_ND: Tensor) -> Self:
+        """Return this pair with mean and variance of these raw vectors of its site on the card, so that FVEs can be given.
+
+        Raises ``InputError`` for vectors of the wrong width, or too few of them.
+        """
+        stats = VectorStats.fit(check_vectors(vectors_ND, self.card.target.d_model))
+        card = self.card.model_copy(update={"stats": stats})
+        return type(self)(self.target, self.verbalizer, self.reconstructor, card)
 
     def verify(self) -> None:
         """Check card, tokenizers, widths and weights against each other, and prove the injection."""
         card, width = self.card, self.card.target.d_model
         card.verify_tokenizer(self.verbalizer.tokenizer)
-        if tokenizer_fingerprint(self.reconstructor.tokenizer) != card.target.tokenizer_fingerprint:
+        known = card.target.tokenizer_fingerprint
+        if known is not None and tokenizer_fingerprint(self.reconstructor.tokenizer) != known:
             raise CardError("the reconstructor's tokenizer is not the one that the card declares.")
         if self.target is not None:
             card.verify_target(self.target)
-            card.verify_tokenizer(self.target.tokenizer)
+            if known is not None:  # else the halves have tokenizers of their own, checked when they were read
+                card.verify_tokenizer(self.target.tokenizer)
             Site.parse(card.site).check(self.target)
         for name, found in ((VERBALIZER, self.verbalizer.width), (RECONSTRUCTOR, self.reconstructor.width)):
             if found != width:
                 raise CardError(f"the {name} works with vectors of width {found}, and the card declares {width}.")
         head = self.reconstructor.value_head.weight
-        if card.training and torch.equal(head, torch.eye(*head.shape, device=head.device)):
+        if (card.training or card.source) and torch.equal(head, torch.eye(*head.shape, device=head.device)):
             raise ModelError(
-                "the reconstructor's head is the identity it started from, though the card has a training record; "
+                "the reconstructor's head is the identity it started from, though the pair is a trained one; "
                 "its weights were not saved."
             )
         self.verbalizer.self_check()
@@ -245,8 +318,8 @@ class Pair:
         if not texts:
             return []
         errors = direction_error(self.reconstruct(texts), vectors_ND.cpu()).tolist()
-        variance = self.card.stats.variance
-        return [Score(error, 1 - error / 2, 1 - error / variance) for error in errors]
+        stats = self.card.stats
+        return [Score(e, 1 - e / 2, None if stats is None else 1 - e / stats.variance) for e in errors]
 
     def _score_explanations(self, explanations: Sequence[Explanation], vectors_ND: Tensor) -> list[ScoredExplanation]:
         """Score what succeeded; a failed explanation is never scored as text."""
@@ -256,13 +329,36 @@ class Pair:
 
     def _flags(self, encoded: Encoded, norms_T: Tensor, position: int) -> list[str]:
         """Reasons to take the reading of a token with caution."""
+        special = set((self.target or self.verbalizer).tokenizer.all_special_ids)
         ratio = float(norms_T[position] / norms_T.median())
         flags = {
             EARLY_TOKEN: position < max(EARLY_POSITIONS, self.card.min_position),
-            SPECIAL_TOKEN: encoded.ids[position] in set(self.verbalizer.tokenizer.all_special_ids),
+            SPECIAL_TOKEN: encoded.ids[position] in special,
             OUTLIER_NORM: not 1 / OUTLIER_FACTOR <= ratio <= OUTLIER_FACTOR,
         }
         return [flag for flag, raised in flags.items() if raised]
+
+
+def load_card(name_or_path: str | Path) -> Card:
+    """Read a pair's card; for a released pair it is built from the side files, and no weights are fetched.
+
+    Raises as :meth:`Pair.from_pretrained` does.
+    """
+    released = find_released(name_or_path)
+    if released is not None and not _is_own(name_or_path):
+        return released_card(open_sources(*released, weights=False))
+    return Card.load(pair_folder(name_or_path))
+
+
+def _is_own(name_or_path: str | Path) -> bool:
+    """Whether a name is that of an installed pair or of a folder with a card."""
+    return (Path(name_or_path) / CARD_FILE).is_file() or str(name_or_path) in plugins.names(plugins.PAIRS)
+
+
+def _load_target(card: Card, target: str | Path | None, device: str, device_map: DeviceMap) -> Target:
+    """Load the target that a card names, or the one that lies elsewhere now."""
+    known = card.target
+    return Target.load(known.model if target is None else target, known.revision, known.dtype, device, device_map)
 
 
 def _resolve_positions(positions: Sequence[int] | None, length: int) -> list[int]:

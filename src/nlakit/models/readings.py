@@ -30,8 +30,8 @@ class Score:
     """2(1 - cos), in [0, 4]: 0 the same direction, 2 unrelated."""
     cosine: float
     """Cosine of reconstruction and vector."""
-    explained: float
-    """1 - error / variance: this row's share in an FVE; one row may be far below 0."""
+    explained: float | None
+    """1 - error / variance: this row's share in an FVE; one row may be far below 0. ``None`` for a pair without a variance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +134,9 @@ def render_table(readings: Sequence[Reading]) -> Table:
 
 
 def _share(item: ScoredExplanation) -> str:
-    """The share explained, right-aligned in six columns."""
-    return "     -" if item.score is None else f"{item.score.explained:6.2f}"
+    """The share explained, right-aligned in six columns; a dash where there is none."""
+    share = None if item.score is None else item.score.explained
+    return "     -" if share is None else f"{share:6.2f}"
 
 
 def _words(item: ScoredExplanation) -> str:

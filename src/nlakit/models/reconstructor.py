@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -20,13 +21,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
-from transformers import AutoModel
+from transformers import AutoConfig, AutoModel
 
 from nlakit.config import AdapterConfig
 from nlakit.errors import InputError, ModelError
 from nlakit.models.adapters import AdapterView, add_adapter, is_adapter, load_adapter, lora, truncated_view
 from nlakit.models.sites import Site, decoder_inputs
-from nlakit.models.target import Target, block_output, find_parts, load_model, load_tokenizer
+from nlakit.models.target import DeviceMap, Target, block_output, find_parts, load_placed, load_tokenizer
 from nlakit.models.verbalizer import require_finite_weights, save_weights
 from nlakit.prompts import Prompts, control_tokens, encode_many, escape
 from nlakit.storage import atomic_write_bytes
@@ -168,29 +169,52 @@ class Reconstructor(nn.Module):
         prompts: Prompts,
         *,
         device: str = "cpu",
+        device_map: DeviceMap = None,
         base: Target | None = None,
         site: Site | None = None,
     ) -> Self:
         """Load a reconstructor; raises ``ModelError`` when a file is missing or damaged, or values are not finite.
 
-        An adapter is put on the blocks of ``base`` up to ``site``, and needs both.
+        An adapter is put on the blocks of ``base`` up to ``site``, and needs both. ``device_map`` spreads a whole backbone
+        over devices, as for a verbalizer. Of a wrapper around a text decoder, such as a model that also sees images, only
+        the decoder is kept.
         """
-        options: dict[str, Any] = {"dtype": torch.float32} if device == "cpu" else {}
         head = load_head(folder)
         if base is not None and site is not None and is_adapter(folder):
             backbone = load_adapter(base.model, ADAPTER, folder, truncated_view(base, site.layer + 1))
         else:
-            backbone = load_model(AutoModel, folder, without_norm=True, **options)
-            parts = find_parts(backbone)
+            options = {"config": read_config(folder)}
+            whole = load_placed(AutoModel, folder, device, device_map, without_norm=True, **options)
+            parts = find_parts(whole)
             setattr(parts.decoder, parts.norm_name, nn.Identity())
+            backbone = parts.decoder
         if head.in_features != backbone.config.get_text_config().hidden_size:
             raise ModelError(
                 f"the head in {folder} takes states of width {head.in_features}, and its backbone gives "
                 f"{backbone.config.get_text_config().hidden_size}."
             )
-        found = cls(backbone, load_tokenizer(folder), prompts, head)
+        found = cls(backbone, load_tokenizer(folder, **options), prompts, head)
         require_finite_weights(found, folder)
-        return found.to(device).eval()
+        head.to(device if device_map is None else next(parts.blocks[-1].parameters()).device)
+        return found.eval()
+
+
+def read_config(folder: Path) -> Any:
+    """Read the configuration of a model that may be truncated; raises ``ModelError`` when it is missing or damaged.
+
+    Some writers lower ``num_hidden_layers`` alone, which transformers refuses; the list of layer types is cut to fit.
+    """
+    path = folder / "config.json"
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        nested = settings.get("text_config")
+        text = nested if isinstance(nested, dict) else settings
+        kinds, depth = text.get("layer_types"), text.get("num_hidden_layers")
+        if isinstance(kinds, list) and isinstance(depth, int):
+            text["layer_types"] = kinds[:depth]
+        return AutoConfig.for_model(settings.pop("model_type"), **settings)
+    except Exception as error:  # transformers raises whatever the file at fault makes it raise
+        raise ModelError(f"{path} cannot be used: {type(error).__name__}: {' '.join(str(error).split())}") from error
 
 
 def _bare_linear(width_in: int, width_out: int) -> nn.Linear:

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,10 +27,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as hf_logging
 
 from nlakit import plugins
-from nlakit.errors import InputError, ModelError, nearest
+from nlakit.errors import InputError, ModelError, missing_extra, nearest
 from nlakit.prompts import control_tokens, encode_once, escape, render_chat
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+DeviceMap = str | dict[str, Any] | None
+"""How transformers spreads weights: "auto", a mapping from modules to devices, or ``None`` for one device."""
 FINGERPRINT_SAMPLES = 16  # values read from every weight tensor
 CHARACTERS_PER_TOKEN = 32
 """A text that may be cut is cut to this many characters for each token that may be read, before it is tokenised: no
@@ -112,7 +115,8 @@ def load_model(loader: Any, name: str | Path, *, without_norm: bool = False, **o
     """Load weights with a transformers auto class and refuse missing, unexpected or misshapen ones.
 
     transformers fills missing weights with random numbers and only prints a report; here that is a
-    ``ModelError``. ``without_norm`` accepts a decoder that was saved without its final norm.
+    ``ModelError``. ``without_norm`` accepts a decoder that was saved without its final norm, and one that was saved with
+    an output layer.
     """
     try:
         with quiet_transformers():
@@ -120,11 +124,13 @@ def load_model(loader: Any, name: str | Path, *, without_norm: bool = False, **o
     except Exception as error:  # transformers raises whatever the file at fault makes it raise
         raise ModelError(f"cannot load a model from {str(name)!r}: {type(error).__name__}: {error}") from error
     missing = set(info["missing_keys"])
+    unexpected = set(info["unexpected_keys"])
     if without_norm:
-        missing -= {f"{find_parts(model).norm_name}.{key}" for key in ("weight", "bias")}
+        missing = {key for key in missing if not _of_final_norm(model, key)}
+        unexpected = {key for key in unexpected if not key.startswith("lm_head.")}
     faults = {
         "missing": sorted(missing),
-        "unexpected": sorted(info["unexpected_keys"]),
+        "unexpected": sorted(unexpected),
         "of the wrong shape": sorted(str(item) for item in info.get("mismatched_keys", ())),
     }
     found = [f"{len(keys)} {what} (first: {keys[0]})" for what, keys in faults.items() if keys]
@@ -134,6 +140,32 @@ def load_model(loader: Any, name: str | Path, *, without_norm: bool = False, **o
             "Missing weights would be random numbers; use a complete checkpoint of this architecture."
         )
     return model
+
+
+def _of_final_norm(model: Any, key: str) -> bool:
+    """Whether a weight of a model belongs to its final norm, wherever in a wrapper the decoder is."""
+    norm = find_parts(model).final_norm
+    return any(key.startswith(f"{name}.") for name, module in model.named_modules() if module is norm)
+
+
+def load_placed(loader: Any, name: str | Path, device: str, device_map: DeviceMap, **options: Any) -> Any:
+    """Load a model onto one device, as float32 on the CPU, or spread over several in the type it is stored in.
+
+    Raises ``MissingExtraError`` when ``device_map`` is given and accelerate is not installed, and as
+    :func:`load_model` does.
+    """
+    if device_map is not None:
+        require_accelerate()
+        return load_model(loader, name, device_map=device_map, **options)
+    if device == "cpu":
+        options = {"dtype": torch.float32, **options}
+    return load_model(loader, name, **options).to(device)
+
+
+def require_accelerate() -> None:
+    """Raise ``MissingExtraError`` unless the package that spreads weights over devices is installed."""
+    if find_spec("accelerate") is None:
+        raise missing_extra("accelerate", "spread", "a device map")
 
 
 def load_tokenizer(name: str | Path, **options: Any) -> Any:
@@ -206,9 +238,11 @@ class Target:
         revision: str | None = None,
         dtype: str = "float32",
         device: str = "cpu",
+        device_map: DeviceMap = None,
     ) -> Self:
         """Load a target by plugin name, folder, or Hugging Face id (with an optional revision).
 
+        ``device_map`` spreads the weights over several devices, instead of ``device``.
         Raises ``ModelError`` when the weights are incomplete or the blocks cannot be found and
         proven, and ``ModelError`` for a dtype other than float32 or bfloat16.
         """
@@ -221,11 +255,11 @@ class Target:
             tokenizer = load_tokenizer(source, **options)
         except ModelError as error:
             raise ModelError(f"{error}{nearest(str(name_or_path), plugins.names(plugins.MODELS))}") from error
-        model = load_model(AutoModelForCausalLM, source, dtype=DTYPES[dtype], **options)
+        model = load_placed(AutoModelForCausalLM, source, device, device_map, dtype=DTYPES[dtype], **options)
         # A folder is known by its full path, so that a card that records it holds in any working directory.
         installed = str(name_or_path) in plugins.names(plugins.MODELS)
         name = str(name_or_path) if folder is None or installed else str(folder.resolve())
-        return cls(model.to(device), tokenizer, name, revision=revision, folder=folder)
+        return cls(model, tokenizer, name, revision=revision, folder=folder)
 
     @property
     def blocks(self) -> nn.ModuleList:

@@ -19,13 +19,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoModelForCausalLM
 
+from nlakit.card import REPLACE
 from nlakit.config import AdapterConfig
 from nlakit.errors import CardError, InputError, InternalError, ModelError
 from nlakit.explanations import Explanation, parse_explanation, wrap_explanation
 from nlakit.models.adapters import AdapterView, add_adapter, is_adapter, load_adapter, lora
 from nlakit.models.cache import can_share, prefix_cache, widened
-from nlakit.models.inject import embedding_width, inject, self_check
-from nlakit.models.target import Target, load_model, load_tokenizer, quiet_transformers, window
+from nlakit.models.inject import block_of, embedding_width, inject, self_check
+from nlakit.models.target import DeviceMap, Target, load_placed, load_tokenizer, quiet_transformers, window
 from nlakit.prompts import Prompts, control_tokens, encode_once, escape, locate_marker
 
 ADAPTER, REFERENCE = "av", "av-reference"
@@ -35,11 +36,12 @@ ADAPTER, REFERENCE = "av", "av-reference"
 class Verbalizer:
     """A causal language model, its tokenizer and its finished prompt.
 
-    Attributes: ``model``, ``tokenizer``, ``prompts``, ``injection_scale`` (L2 norm a vector is set
-    to), ``max_new_tokens``, ``prompt_ids``, ``marker_position`` (index into ``prompt_ids``),
-    ``shared_ids`` and ``own_ids`` (the prompt cut before the marker's left neighbour: what all rows
-    share, and what each row runs for itself; nothing is shared by a model whose caches cannot be),
-    ``own_position`` (of the marker in ``own_ids``), ``end_id``, ``stop_ids``, ``close_ids``.
+    Attributes: ``model``, ``tokenizer``, ``prompts``, ``injection_scale`` and ``injection_kind`` (the norm
+    a vector is set to and where it goes in, as on the card), ``max_new_tokens``, ``prompt_ids``,
+    ``marker_position`` (index into ``prompt_ids``), ``shared_ids`` and ``own_ids`` (the prompt cut before
+    the marker's left neighbour: what all rows share, and what each row runs for itself; nothing is shared by a
+    model whose caches cannot be), ``own_position`` (of the marker in ``own_ids``), ``end_id``, ``stop_ids``,
+    ``close_ids``.
 
     Raises ``CardError`` when the tokenizer makes other marker tokens than ``prompts`` declares,
     ``ModelError`` when the tokenizer has no end-of-sequence token, and ``InputError`` when prompt and
@@ -47,7 +49,14 @@ class Verbalizer:
     """
 
     def __init__(
-        self, model: Any, tokenizer: Any, prompts: Prompts, *, injection_scale: float, max_new_tokens: int
+        self,
+        model: Any,
+        tokenizer: Any,
+        prompts: Prompts,
+        *,
+        injection_scale: float,
+        max_new_tokens: int,
+        injection: str = REPLACE,
     ) -> None:
         if tokenizer.eos_token_id is None:
             raise ModelError("the tokenizer has no end-of-sequence token, so an explanation could never end.")
@@ -57,6 +66,7 @@ class Verbalizer:
         self.tokenizer = tokenizer
         self.prompts = prompts
         self.injection_scale = injection_scale
+        self.injection_kind = injection
         self.max_new_tokens = max_new_tokens
         marker, self.marker_position = locate_marker(tokenizer, prompts.verbalizer, prompts.marker)
         if marker != prompts.marker_token:
@@ -103,21 +113,29 @@ class Verbalizer:
         *,
         injection_scale: float,
         max_new_tokens: int,
+        injection: str = REPLACE,
         device: str = "cpu",
+        device_map: DeviceMap = None,
         base: Target | None = None,
     ) -> Self:
         """Load weights and tokenizer from a folder; raises ``ModelError`` when damaged.
 
-        Whole models are float32 on the CPU. An adapter is put on ``base``, which it cannot do without.
+        Whole models are float32 on the CPU; ``device_map`` spreads them over devices, as transformers does it, in the type
+        they are stored in. An adapter is put on ``base``, which it cannot do without.
         """
         if base is not None and is_adapter(folder):
             model = load_adapter(base.model, ADAPTER, folder).eval()
         else:
-            options: dict[str, Any] = {"dtype": torch.float32} if device == "cpu" else {}
-            model = load_model(AutoModelForCausalLM, folder, **options).to(device).eval()
+            model = load_placed(AutoModelForCausalLM, folder, device, device_map).eval()
         require_finite_weights(model, folder)
-        tokenizer = load_tokenizer(folder)
-        return cls(model, tokenizer, prompts, injection_scale=injection_scale, max_new_tokens=max_new_tokens)
+        return cls(
+            model,
+            load_tokenizer(folder),
+            prompts,
+            injection_scale=injection_scale,
+            max_new_tokens=max_new_tokens,
+            injection=injection,
+        )
 
     def save(self, folder: Path, dtype: str | None = None) -> None:
         """Write weights (in ``dtype``, if given) and tokenizer the way Hugging Face models lie on disk."""
@@ -160,16 +178,23 @@ class Verbalizer:
         """Width D of the vectors that can be injected."""
         return embedding_width(self.model)
 
+    @property
+    def _block(self) -> int | None:
+        return block_of(self.injection_kind)
+
     def injection(self, vectors_ND: Tensor, position: int | None) -> Any:
         """Open an ``inject`` block for this verbalizer's marker and scale."""
-        return inject(self.model, vectors_ND, self.prompts.marker_token, self.injection_scale, position)
+        return inject(
+            self.model, vectors_ND, self.prompts.marker_token, self.injection_scale, position, block=self._block
+        )
 
     def self_check(self) -> None:
         """Prove that injected vectors arrive and matter; raises ``CardError``."""
         was_training = self.model.training
         self.model.eval()
         marker = self.prompts.marker_token
-        self_check(self.model, self.prompt_ids, marker, self.injection_scale, self.marker_position)
+        position, block = self.marker_position, self._block
+        self_check(self.model, self.prompt_ids, marker, self.injection_scale, position, block=block)
         self.model.train(was_training)
 
     def encode_explanation(self, text: str) -> list[int]:

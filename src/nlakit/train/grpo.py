@@ -215,7 +215,9 @@ class Learner:
             "verbalizer": make_optimizer(pair.verbalizer.model, kind=verbalizer_optimizer),
             "reconstructor": make_optimizer(pair.reconstructor),
         }
-        return cls(pair.verbalizer, pair.reconstructor, reference, modules, optimizers, pair.card.stats.variance)
+        return cls(
+            pair.verbalizer, pair.reconstructor, reference, modules, optimizers, pair.card.require_stats().variance
+        )
 
     def step(self, vectors_PD: Tensor, config: TrainConfig, *, step: int, seed: int) -> Learnt:
         """Take one step of each half on fresh samples; DivergedError where a number is not finite."""

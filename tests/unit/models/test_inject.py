@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from transformers import GPT2Config
 
 from nlakit.errors import CardError, InputError, InternalError
 from nlakit.models.inject import find_marker, inject, scaled, self_check
+from nlakit.models.target import block_output, find_parts
 from nlakit.prompts import Marker
 from nlakit.testing import FAMILIES, tiny_model
 
@@ -182,3 +185,38 @@ def test_the_size_of_a_vector_does_not_matter(size):
     vectors = torch.randn((3, 32), generator=torch.Generator().manual_seed(0))
 
     torch.testing.assert_close(scaled(vectors * size, 4.0), scaled(vectors, 4.0))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_vector_can_be_added_at_a_block(family):
+    """At the marker the block's output moves by the vector at twice the state's norm; nothing before or beside it moves."""
+    model = tiny_model(family=family)
+    blocks = find_parts(model).blocks
+    states = {"plain": [], "moved": []}
+    for run in states.values():
+        with inject(model, VECTORS, MARKER, 2.0, 3, block=1) if run is states["moved"] else nullcontext():
+            watch = [
+                b.register_forward_hook(lambda _m, _i, out, r=run: r.append(block_output(out))) for b in blocks[:2]
+            ]
+            with torch.no_grad():
+                model(input_ids=TOKENS)
+        for hook in watch:
+            hook.remove()
+
+    (before, plain), (same, moved) = states["plain"], states["moved"]
+
+    assert torch.equal(before, same)
+    expected = plain.clone()
+    expected[:, 3] += 2 * plain[:, 3].norm(dim=-1, keepdim=True) * VECTORS / VECTORS.norm(dim=-1, keepdim=True)
+    torch.testing.assert_close(expected, moved)
+    self_check(model, PROMPT, MARKER, 2.0, 3, block=1)
+    assert not any(block._forward_hooks for block in blocks)
+
+
+def test_a_block_that_is_not_there_is_refused():
+    """The message counts the model's blocks."""
+    with (
+        pytest.raises(CardError, match="at block 3, and .* has 3 blocks"),
+        inject(tiny_model(), VECTORS, MARKER, 1.0, block=3),
+    ):
+        pass
