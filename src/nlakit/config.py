@@ -89,15 +89,15 @@ class CorpusConfig(Settings):
     """The documents that the target reads."""
 
     name: str = "terrarium"
-    """Name of an installed corpus; built in are ``terrarium``, ``text`` and ``jsonl``."""
+    """Name of an installed corpus; built in are ``terrarium``, ``text``, ``jsonl``, ``parquet``, ``csv`` and ``datasets``."""
     path: str | None = None
-    """File or folder for the corpora ``text`` and ``jsonl``."""
+    """File or folder for the corpora ``text``, ``jsonl``, ``parquet`` and ``csv``; folder for ``datasets``."""
     documents: Positive = 20_000
     """Number of documents; a corpus of files may hold fewer."""
     seed: int = 0
     """Seed of a generated corpus; files do not depend on it."""
     options: dict[str, Scalar] = Field(default_factory=dict)
-    """Settings of the corpus itself, passed on as they are."""
+    """Settings of the corpus itself, such as ``column`` of a table, passed on as they are (docs/guide.md)."""
 
 
 class SplitConfig(Settings):
