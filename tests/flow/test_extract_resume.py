@@ -70,13 +70,13 @@ def kill_in(stage: str, recipe: Recipe, folder: Path) -> int:
 
 
 def contents(folder: Path) -> dict[str, object]:
-    """Return the bytes of every file of both stages; of the markers all but the time."""
+    """Return the bytes of every file of both stages; of the markers all but the times."""
     found: dict[str, object] = {}
     for path in sorted([*(folder / "extract").iterdir(), *(folder / "annotate").iterdir()]):
         name = path.relative_to(folder).as_posix()
         if path.name == "done.json":
             marker = json.loads(path.read_text(encoding="utf-8"))
-            found[name] = {key: value for key, value in marker.items() if key != "finished_at"}
+            found[name] = {key: value for key, value in marker.items() if key not in ("finished_at", "measured")}
         else:
             found[name] = path.read_bytes()
     return found

@@ -153,7 +153,7 @@ def _card(
         data={
             "corpus": recipe.corpus.model_dump(mode="json"),
             "corpus_fingerprint": store.settings["corpus"]["fingerprint"],
-            "extract": recipe.extract.model_dump(mode="json"),
+            "extract": recipe.extract.model_dump(mode="json", exclude={"workers"}),
             "annotate": recipe.annotate.model_dump(mode="json"),
             "seed": recipe.seed,
         },
