@@ -126,8 +126,7 @@ class ExtractConfig(Settings):
     rows_per_document: Positive = 5
     """Positions drawn from each document, without replacement (paper: 5)."""
     min_position: Natural = 50
-    """Earliest token position that is drawn, counted from 0; early vectors hold little (its code: 50). A document that ends
-    before it is read from half of its length on, and counted."""
+    """Earliest token position that is drawn, counted from 0 (its code: 50); half of its length for a document that ends before."""
     max_tokens: Positive = 4096
     """Longest part of a document that the target reads, in tokens; the model's own window caps it (paper)."""
     split: SplitConfig = SplitConfig()
@@ -139,8 +138,7 @@ class ExtractConfig(Settings):
     dtype: StorageDtype = "float32"
     """Number type on disk; float16 is refused because activations overflow it."""
     workers: Positive = 1
-    """Processes that read shards side by side, each with its own copy of the target and its share of the threads; the rows are
-    those of one process (our choice)."""
+    """Processes that share the shards and the threads, each with its own copy of the target; decides no row (our choice)."""
 
 
 class AnnotateConfig(Settings):
