@@ -17,6 +17,7 @@ with the short ones or, from the second on, with the duplicates.
 from __future__ import annotations
 
 import json
+from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,13 +113,13 @@ class TableCorpus(FileCorpus):
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise InputError(f"{path} cannot be read as {self.name}: {error}. {self.remedy}") from error
 
+    @abstractmethod
     def _names(self, path: Path) -> list[str]:
         """Return the names of a file's columns."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _batches(self, path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
         """Yield some columns of a file, some rows at a time."""
-        raise NotImplementedError
 
 
 class ParquetCorpus(TableCorpus):
