@@ -89,15 +89,15 @@ class CorpusConfig(Settings):
     """The documents that the target reads."""
 
     name: str = "terrarium"
-    """Name of an installed corpus; built in are ``terrarium``, ``text`` and ``jsonl``."""
+    """Name of an installed corpus; built in are ``terrarium``, ``text``, ``jsonl``, ``parquet``, ``csv`` and ``datasets``."""
     path: str | None = None
-    """File or folder for the corpora ``text`` and ``jsonl``."""
+    """File or folder for the corpora ``text``, ``jsonl``, ``parquet`` and ``csv``; folder for ``datasets``."""
     documents: Positive = 20_000
     """Number of documents; a corpus of files may hold fewer."""
     seed: int = 0
     """Seed of a generated corpus; files do not depend on it."""
     options: dict[str, Scalar] = Field(default_factory=dict)
-    """Settings of the corpus itself, passed on as they are."""
+    """Settings of the corpus itself, such as ``column`` of a table, passed on as they are (docs/guide.md)."""
 
 
 class SplitConfig(Settings):
@@ -126,7 +126,7 @@ class ExtractConfig(Settings):
     rows_per_document: Positive = 5
     """Positions drawn from each document, without replacement (paper: 5)."""
     min_position: Natural = 50
-    """Earliest token position that is drawn, counted from 0; early vectors hold little (its code: 50)."""
+    """Earliest token position that is drawn, counted from 0 (its code: 50); half of its length for a document that ends before."""
     max_tokens: Positive = 4096
     """Longest part of a document that the target reads, in tokens; the model's own window caps it (paper)."""
     split: SplitConfig = SplitConfig()
@@ -137,6 +137,8 @@ class ExtractConfig(Settings):
     """Tokens in one forward pass, padding included (our choice)."""
     dtype: StorageDtype = "float32"
     """Number type on disk; float16 is refused because activations overflow it."""
+    workers: Positive = 1
+    """Processes that share the shards and the threads, each with its own copy of the target; decides no row (our choice)."""
 
 
 class CallsConfig(Settings):

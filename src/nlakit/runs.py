@@ -118,16 +118,20 @@ class StageFolder:
         write_json(self.path / "settings.json", settings)
         return self.path
 
-    def finish(self, settings: Mapping[str, object], outputs: Mapping[str, object] | None = None) -> None:
-        """Mark the stage done; call last, after every output is on the disk."""
-        write_json(
-            self.path / "done.json",
-            {
-                "settings": settings,
-                "finished_at": now(),
-                "outputs": outputs or {},
-            },
-        )
+    def finish(
+        self,
+        settings: Mapping[str, object],
+        outputs: Mapping[str, object] | None = None,
+        measured: Mapping[str, object] | None = None,
+    ) -> None:
+        """Mark the stage done; call last, after every output is on the disk.
+
+        ``measured`` is how fast it went: unlike the outputs it differs each time.
+        """
+        record: dict[str, object] = {"settings": settings, "finished_at": now(), "outputs": outputs or {}}
+        if measured is not None:
+            record["measured"] = measured
+        write_json(self.path / "done.json", record)
 
     @property
     def outputs(self) -> dict[str, Any]:

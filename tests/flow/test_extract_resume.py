@@ -70,13 +70,13 @@ def kill_in(stage: str, recipe: Recipe, folder: Path) -> int:
 
 
 def contents(folder: Path) -> dict[str, object]:
-    """Return the bytes of every file of both stages; of the markers all but the time."""
+    """Return the bytes of every file of both stages; of the markers all but the times."""
     found: dict[str, object] = {}
     for path in sorted([*(folder / "extract").iterdir(), *(folder / "annotate").iterdir()]):
         name = path.relative_to(folder).as_posix()
         if path.name == "done.json":
             marker = json.loads(path.read_text(encoding="utf-8"))
-            found[name] = {key: value for key, value in marker.items() if key != "finished_at"}
+            found[name] = {key: value for key, value in marker.items() if key not in ("finished_at", "measured")}
         else:
             found[name] = path.read_bytes()
     return found
@@ -98,3 +98,48 @@ def test_killed_stages_end_byte_for_byte_like_unbroken_ones(tmp_path: Path) -> N
     store = extract.open_store(RunFolder(broken))
     assert SHARDS == len(store.manifest.shards)
     assert [] == store.verify()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds worker processes as Linux shows them")
+@pytest.mark.parametrize("victim", ["a worker", "the caller"])
+def test_killed_workers_end_byte_for_byte_like_one_process(tmp_path: Path, victim: str) -> None:
+    """With two workers, one of them or their caller killed: no process stays, and going on gives the bytes of one process."""
+    recipe = tiny_recipe(tmp_path / "inputs", documents=DOCUMENTS, extract={"shard_rows": 6})
+    shared = recipe.model_copy(update={"extract": recipe.extract.model_copy(update={"workers": 2})})
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    finish(recipe, whole)
+    with started(shared, broken) as child:
+        deadline = time.monotonic() + 200
+        while not list((broken / "extract").glob("shard-*.parquet")):
+            assert child.poll() is None, child.communicate()[1].decode()
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        workers = workers_of(child.pid)
+        os.kill(workers[0] if victim == "a worker" else child.pid, signal.SIGKILL)
+        _, errors = child.communicate(timeout=100)
+    if victim == "a worker":
+        assert "RunError: a worker process ended without an answer (exit code -9" in errors.decode()
+    while any(map(running, workers)):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert not (broken / "extract" / "done.json").exists()
+    finish(shared, broken)
+
+    expected, found = contents(whole), contents(broken)
+    assert expected.keys() == found.keys()
+    assert [] == [name for name in expected if name != "extract/done.json" and expected[name] != found[name]]
+
+
+def workers_of(process: int) -> list[int]:
+    """Return the worker processes of a process."""
+    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+def running(process: int) -> bool:
+    """Whether a process is still there, and not only waiting for somebody to ask how it ended."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -259,3 +259,16 @@ def test_the_commit_is_none_outside_a_checkout(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(subprocess, "run", no_git)
 
     assert runs.commit() is None
+
+
+def test_what_was_measured_is_no_output(tmp_path: Path) -> None:
+    """Speed, which differs each time, is recorded apart from the outputs, and only where there is some."""
+    stage = RunFolder(tmp_path).stage("store")
+    stage.begin(SETTINGS)
+    stage.finish(SETTINGS, {"rows": 3}, {"rows_per_second": 1.5})
+    measured = json.loads((stage.path / "done.json").read_text())["measured"]
+    stage.finish(SETTINGS, {"rows": 3})
+
+    assert {"rows_per_second": 1.5} == measured
+    assert {"rows": 3} == stage.outputs
+    assert "measured" not in json.loads((stage.path / "done.json").read_text())

@@ -1,8 +1,9 @@
 """Corpora: where documents come from.
 
 A corpus is a plugin (group ``nlakit.corpora``): a function that takes a
-:class:`~nlakit.config.CorpusConfig` and returns a :class:`Corpus`. Two are built in, ``text`` for
-plain text files and ``jsonl`` for one JSON object a line; both take ``corpus.path``.
+:class:`~nlakit.config.CorpusConfig` and returns a :class:`Corpus`. Built in are ``text`` for plain
+text files and ``jsonl`` for one JSON object a line (here), ``parquet`` and ``csv``
+(:mod:`nlakit.data.tables`), and ``datasets`` for the hub (:mod:`nlakit.data.hub`).
 
 To add one: give each document an id that depends on its content and never on its place (splits and
 positions are keyed by it), and a fingerprint that changes whenever a document would.
@@ -63,8 +64,8 @@ class Document:
     def content_hash(self) -> str:
         """Hash of the text and, for a chat, of who said what; equal for duplicates whatever their id."""
         if self.messages is None:
-            return _digest(self.text)
-        return _digest(json.dumps([(message.role, message.content) for message in self.messages], ensure_ascii=False))
+            return digest(self.text)
+        return digest(json.dumps([(message.role, message.content) for message in self.messages], ensure_ascii=False))
 
 
 @runtime_checkable
@@ -138,12 +139,7 @@ class FileCorpus(ABC):
 
     def fingerprint(self) -> str:
         """Hash the bytes of all files with what makes documents of them."""
-        # Where the folder lies is left out: a corpus that was moved is the same corpus.
-        contents = []
-        for path in self._files:
-            with path.open("rb") as file:
-                contents.append([_relative(path, self._root), hashlib.file_digest(file, "sha256").hexdigest()])
-        return fingerprint(self._settings(), contents)
+        return fingerprint(self._settings(), file_hashes(self._root, self._files))
 
     def __iter__(self) -> Iterator[Document]:
         """Yield the documents; :class:`~nlakit.errors.InputError` names the place of the first bad one."""
@@ -187,11 +183,11 @@ class TextCorpus(FileCorpus):
         text = "".join(_read_lines(path))
         if self._unit == "file":
             if text.strip():
-                yield Document(id=_relative(path, self._root), text=text)
+                yield Document(id=relative_name(path, self._root), text=text)
             return
         for block in re.split(r"\n[^\S\n]*\n", text):
             if block.strip():
-                yield Document(id=_digest(block.strip("\n")), text=block.strip("\n"))
+                yield Document(id=digest(block.strip("\n")), text=block.strip("\n"))
 
 
 class JsonlCorpus(FileCorpus):
@@ -218,6 +214,15 @@ def make_text_corpus(config: CorpusConfig) -> TextCorpus:
 def make_jsonl_corpus(config: CorpusConfig) -> JsonlCorpus:
     """Entry point of the corpus ``jsonl``."""
     return JsonlCorpus(config)
+
+
+def file_hashes(root: Path, files: Iterable[Path]) -> list[list[str]]:
+    """Return name and SHA-256 of each file; where ``root`` lies is left out: a corpus that was moved is the same one."""
+    hashes = []
+    for path in files:
+        with path.open("rb") as file:
+            hashes.append([relative_name(path, root), hashlib.file_digest(file, "sha256").hexdigest()])
+    return hashes
 
 
 def find_document(corpus: Corpus, document_id: str) -> Document:
@@ -281,7 +286,7 @@ def _parse_line(line: str, where: str) -> Document:
             raise InputError(f"{where}: 'text' is {text!r}; it must be a string that is not blank.")
         document = Document(id="", text=text)
     else:
-        document = Document.chat("", _parse_messages(record["messages"], where))
+        document = Document.chat("", parse_messages(record["messages"], where))
     return Document(
         id=document.content_hash if document_id is None else str(document_id),
         text=document.text,
@@ -289,7 +294,8 @@ def _parse_line(line: str, where: str) -> Document:
     )
 
 
-def _parse_messages(value: Any, where: str) -> list[Message]:
+def parse_messages(value: Any, where: str) -> list[Message]:
+    """Read the messages of a chat; InputError names the place ``where`` of one that lacks its role or content."""
     if not isinstance(value, list) or not value:
         raise InputError(f"{where}: 'messages' is {value!r}; it must be a list with at least one message.")
     messages = []
@@ -302,9 +308,11 @@ def _parse_messages(value: Any, where: str) -> list[Message]:
     return messages
 
 
-def _relative(path: Path, root: Path) -> str:
+def relative_name(path: Path, root: Path) -> str:
+    """Return the name of a file inside the folder ``root``, or of ``root`` itself when that is the file."""
     return path.name if path == root else path.relative_to(root).as_posix()
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
+    """Return 24 hexadecimal digits that stand for a text."""
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()

@@ -9,24 +9,31 @@ Axes: N rows, B documents of a batch, T tokens, D width of a vector.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor
 
 from nlakit.config import ExtractConfig, Recipe
+from nlakit.data.account import Speed, no_rows, remarks
 from nlakit.data.corpus import Corpus, Document, load_corpus, unique
 from nlakit.data.manifest import MANIFEST
-from nlakit.data.sampling import positions_for, split_of
+from nlakit.data.sampling import lowered_minimum, positions_for, split_of
 from nlakit.data.store import ROW_SCHEMA, TORCH_DTYPES, Store, StoreWriter, number_rows
-from nlakit.data.tokens import Tokens, tokenise
-from nlakit.errors import InputError, ModelError
+from nlakit.data.tokens import Tokens, tokenise, truth_json
+from nlakit.data.workers import in_order
+from nlakit.errors import InputError, ModelError, UserError
 from nlakit.models.sites import Site, resolve_site
 from nlakit.models.target import Target
 from nlakit.progress import Progress
@@ -47,8 +54,7 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
     made with other settings, and :class:`~nlakit.errors.InputError` when the corpus is empty or no
     document is long enough.
     """
-    target = Target.load(recipe.target.model, recipe.target.revision, recipe.target.dtype)
-    site = resolve_site(target, recipe.target.site)
+    target, site = _load(recipe)
     corpus = load_corpus(recipe.corpus)
     settings = store_settings(recipe, target, site, corpus.fingerprint())
     stage = folder.stage(STAGE)
@@ -57,21 +63,29 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
     stage.begin(settings)
     config = recipe.extract
     writer = StoreWriter(stage.path, width=site.width(target), dtype=config.dtype, settings=settings)
-    damaged = writer.damaged()
     counts: Counter[str] = Counter(documents=0, duplicates=0)
-    with progress.task("extract", total=recipe.corpus.documents) as task:
-        for index, documents in enumerate(shards_of(unique(corpus, counts), config)):
-            counts["documents"] += len(documents)
-            if index == len(writer.manifest.shards):
-                writer.append(*_shard(target, site, documents, config, recipe.seed))
-            elif index in damaged:
-                writer.replace(index, *_shard(target, site, documents, config, recipe.seed))
-            task.update(counts.total(), f"{writer.manifest.rows:,} rows")
-    if not writer.manifest.rows:
-        shutil.rmtree(stage.path)  # or the settings that gave nothing would stand in the way of better ones
-        raise InputError(_no_rows(counts, corpus, config))
+    speed = Speed()
+    try:
+        with progress.task("extract", total=recipe.corpus.documents) as task:
+            pieces = _pieces(corpus, config, counts, len(writer.manifest.shards), set(writer.damaged()))
+            for piece, shard in _shards(recipe, target, site, pieces):
+                if shard is not None:
+                    speed.count(len(shard[1]), shard[2]["tokens"])
+                    if piece.index == len(writer.manifest.shards):
+                        writer.append(*shard)
+                    else:
+                        writer.replace(piece.index, *shard)
+                task.update(piece.seen, f"{writer.manifest.rows:,} rows, {speed}")
+        if not writer.manifest.rows:
+            raise InputError(no_rows(counts, corpus))
+    except UserError:
+        if not writer.manifest.rows:
+            shutil.rmtree(stage.path)  # or the settings that gave nothing would stand in the way of better ones
+        raise
     writer.finish(counts)
-    stage.finish(settings, writer.manifest.counts)
+    for line in remarks(writer.manifest.counts, config):
+        progress.say(f"extract: {line}")
+    stage.finish(settings, writer.manifest.counts, speed.record(config.workers))
     return stage.path
 
 
@@ -80,14 +94,14 @@ def store_settings(recipe: Recipe, target: Target, site: Site, corpus: str) -> d
 
     ``corpus`` is the fingerprint of the corpus.
     Names and paths of target and corpus are left out where a fingerprint says more: moving either
-    changes nothing.
+    changes nothing, and neither does the number of workers.
     """
     return {
         "target": {"fingerprint": target.fingerprint, "dtype": recipe.target.dtype},
         "tokenizer": tokenizer_fingerprint(target.tokenizer),
         "corpus": {**recipe.corpus.model_dump(mode="json", exclude={"path"}), "fingerprint": corpus},
         "site": str(site),
-        "extract": recipe.extract.model_dump(mode="json"),
+        "extract": recipe.extract.model_dump(mode="json", exclude={"workers"}),
         "seed": recipe.seed,
     }
 
@@ -134,13 +148,15 @@ def extract_rows(
     """Read vectors and row data of documents: ``(vectors_ND, rows)``, in the order of documents and positions.
 
     The vectors are raw, in float32, rounded to ``config.dtype`` as the store would; the table has the
-    columns of :data:`~nlakit.data.store.ROW_SCHEMA` with ``row_id`` counted from 0. Documents without a
-    token at ``config.min_position`` give no row. ``counts`` is given ``short`` (such documents),
-    ``cut`` (read up to ``max_tokens`` only) and ``escaped`` (chats that spelt a control token).
+    columns of :data:`~nlakit.data.store.ROW_SCHEMA` with ``row_id`` counted from 0. A document without a
+    token at ``config.min_position`` is read from half of its length on. ``counts`` is given, of documents,
+    ``lowered`` (read so), ``short`` (too short even for that: no row), ``cut`` (read up to ``max_tokens``
+    only), ``escaped`` (chats that spelt a control token) and ``unplaced`` (chats whose roles and sections
+    cannot be told), and ``tokens``, the number that the target read.
     Raises :class:`~nlakit.errors.ModelError` when the target gives numbers that are not finite.
     """
     counts = Counter() if counts is None else counts
-    counts.update(short=0, cut=0, escaped=0)
+    counts.update(short=0, lowered=0, cut=0, escaped=0, unplaced=0, tokens=0)
     vectors: list[Tensor] = [torch.empty(0, site.width(target))]
     tables: list[pa.Table] = [ROW_SCHEMA.empty_table()]
     # Turn markers and the like are read reliably by nobody (paper, data: positions of ordinary tokens only).
@@ -150,10 +166,11 @@ def extract_rows(
         for tokens in tokenise(target, window, config.max_tokens):
             counts["cut"] += tokens.cut
             counts["escaped"] += tokens.escaped
-            candidates = [p for p in range(config.min_position, len(tokens)) if tokens.ids[p] not in special]
+            counts["unplaced"] += tokens.sections is None
+            candidates = _candidates(tokens, config.min_position, special, counts)
             positions = positions_for(seed, tokens.document.id, candidates, config.rows_per_document)
-            counts["short"] += not positions
             if positions:
+                counts["tokens"] += positions[-1] + 1
                 chosen.append((tokens, positions))
         if not chosen:
             continue
@@ -162,6 +179,17 @@ def extract_rows(
         vectors.append(read_ND.to(TORCH_DTYPES[config.dtype]).float())
         tables.append(_rows(target, site, chosen, vectors[-1], config, seed))
     return torch.cat(vectors), number_rows(pa.concat_tables(tables).combine_chunks())
+
+
+def _candidates(tokens: Tokens, min_position: int, special: AbstractSet[int], counts: Counter[str]) -> list[int]:
+    """Return the positions that may be drawn, and count a document that has none at the minimum."""
+    ordinary = [position for position in range(len(tokens)) if tokens.ids[position] not in special]
+    found = [position for position in ordinary if position >= min_position]
+    if not found:
+        lowered = lowered_minimum(len(tokens))
+        found = [position for position in ordinary if position >= lowered]
+        counts["lowered" if found else "short"] += 1
+    return found
 
 
 def read_vectors(
@@ -219,12 +247,91 @@ def _windows(documents: Iterable[Document]) -> Iterator[list[Document]]:
         yield window
 
 
-def _shard(
-    target: Target, site: Site, documents: Sequence[Document], config: ExtractConfig, seed: int
-) -> tuple[Tensor, pa.Table, Mapping[str, int]]:
+Shard = tuple[Tensor, pa.Table, Mapping[str, int]]
+"""Vectors [N, D], rows and counts of one shard."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """The documents of one shard, and where that stands in the corpus."""
+
+    index: int
+    documents: list[Document]
+    seen: int
+    """Documents of the corpus up to the end of the shard, duplicates included."""
+    wanted: bool
+    """Whether the shard is still to be made."""
+
+
+def _load(recipe: Recipe) -> tuple[Target, Site]:
+    target = Target.load(recipe.target.model, recipe.target.revision, recipe.target.dtype)
+    return target, resolve_site(target, recipe.target.site)
+
+
+def _pieces(
+    corpus: Corpus, config: ExtractConfig, counts: Counter[str], written: int, damaged: AbstractSet[int]
+) -> Iterator[_Piece]:
+    for index, documents in enumerate(shards_of(unique(corpus, counts), config)):
+        counts["documents"] += len(documents)
+        yield _Piece(index, documents, counts.total(), wanted=index >= written or index in damaged)
+
+
+def _shards(
+    recipe: Recipe, target: Target, site: Site, pieces: Iterable[_Piece]
+) -> Iterator[tuple[_Piece, Shard | None]]:
+    """Make the shards that are wanted, here or in ``extract.workers`` processes, in the order of the pieces."""
+    if recipe.extract.workers == 1:
+        for piece in pieces:
+            yield piece, _shard(target, site, piece.documents, recipe) if piece.wanted else None
+        return
+    threads = max(1, torch.get_num_threads() // recipe.extract.workers)
+    items = ((piece, [_sendable(d) for d in piece.documents] if piece.wanted else None) for piece in pieces)
+    for piece, made in in_order(partial(_prepare, recipe, threads), items, recipe.extract.workers):
+        if made is None:
+            yield piece, None
+        else:
+            vectors_ND, rows, counts = made
+            yield piece, (torch.from_numpy(vectors_ND), _with_truth(rows, piece.documents), counts)
+
+
+def _shard(target: Target, site: Site, documents: Sequence[Document], recipe: Recipe) -> Shard:
     counts: Counter[str] = Counter()
-    vectors_ND, rows = extract_rows(target, site, documents, config, seed, counts)
+    vectors_ND, rows = extract_rows(target, site, documents, recipe.extract, recipe.seed, counts)
     return vectors_ND, rows, counts
+
+
+def _prepare(
+    recipe: Recipe, threads: int
+) -> Callable[[list[Document]], tuple[np.ndarray, pa.Table, Mapping[str, int]]]:
+    """Load the target in a worker process; return what makes a shard there, with offsets in place of truth."""
+    torch.set_num_threads(threads)
+    target, site = _load(recipe)
+
+    def make(documents: list[Document]) -> tuple[np.ndarray, pa.Table, Mapping[str, int]]:
+        vectors_ND, rows, counts = _shard(target, site, documents, recipe)
+        return vectors_ND.numpy(), rows, counts
+
+    return make
+
+
+def _sendable(document: Document) -> Document:
+    """Return a document that can be sent to a process: truth, which a corpus may tell as it likes, is asked for here."""
+    return Document(document.id, document.text, document.messages, None if document.truth_at is None else _offset)
+
+
+def _offset(offset: int) -> Mapping[str, int]:
+    return {"offset": offset}
+
+
+def _with_truth(rows: pa.Table, documents: Sequence[Document]) -> pa.Table:
+    """Put what is true in place of the offsets at which it was asked for."""
+    owners = {document.id: document for document in documents}
+    truths = [
+        None if asked is None else truth_json(owners[document_id], json.loads(asked)["offset"])
+        for document_id, asked in zip(rows["document_id"].to_pylist(), rows["truth"].to_pylist(), strict=True)
+    ]
+    place = ROW_SCHEMA.get_field_index("truth")
+    return rows.set_column(place, ROW_SCHEMA.field(place), pa.array(truths, pa.string()))
 
 
 def _rows(
@@ -236,6 +343,7 @@ def _rows(
     seed: int,
 ) -> pa.Table:
     pairs = [(tokens, position) for tokens, positions in chosen for position in positions]
+    sections = [tokens.section(position) for tokens, position in pairs]
     columns = {
         "row_id": list(range(len(pairs))),
         "document_id": [tokens.document.id for tokens, _ in pairs],
@@ -243,6 +351,8 @@ def _rows(
         "token_id": [tokens.ids[position] for tokens, position in pairs],
         "token": [tokens.token(position, target.tokenizer) for tokens, position in pairs],
         "context": [tokens.context(position) for tokens, position in pairs],
+        "role": [role for role, _ in sections],
+        "section": [section for _, section in sections],
         "site": [str(site)] * len(pairs),
         "norm": torch.linalg.vector_norm(vectors_ND, dim=1).numpy(),
         "split": [split for t, p in chosen for split in [split_of(seed, t.document.id, config.split)] * len(p)],
@@ -260,13 +370,3 @@ def _require_finite(vectors_ND: Tensor, chosen: Sequence[tuple[Tokens, list[int]
             f"{target.name!r} gave numbers that are not finite at {site}, document {document_id!r}, position {position} "
             f"({len(bad)} of {len(vectors_ND)} vectors). Load the target in float32 (target.dtype) or choose another site."
         )
-
-
-def _no_rows(counts: Mapping[str, int], corpus: Corpus, config: ExtractConfig) -> str:
-    if not counts["documents"]:
-        return f"the corpus {corpus.name!r} holds no document. Check corpus.path and corpus.documents."
-    return (
-        f"none of the {counts['documents']} documents of the corpus {corpus.name!r} has a token at position "
-        f"{config.min_position}. Lower extract.min_position (now {config.min_position}), raise extract.max_tokens "
-        f"(now {config.max_tokens}), or give longer documents."
-    )

@@ -18,7 +18,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from nlakit.errors import DamagedShardError, StoreError
 from nlakit.runs import differences
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+READABLE_VERSIONS = (1, 2)
+"""Version 1 has no columns ``role`` and ``section``; they are read as null, which is: not known."""
 MANIFEST = "manifest.json"
 
 
@@ -130,9 +132,9 @@ def read_manifest(folder: Path) -> Manifest:
             f"{path} cannot be read: {error}. Restore it, or delete the store and extract it again."
         ) from error
     version = data.get("schema_version") if isinstance(data, dict) else None
-    if version != SCHEMA_VERSION:
+    if version not in READABLE_VERSIONS:
         raise StoreError(
-            f"{path} has schema_version {version!r}; this nlakit reads {SCHEMA_VERSION}. "
+            f"{path} has schema_version {version!r}; this nlakit reads {' and '.join(map(str, READABLE_VERSIONS))}. "
             "Use the nlakit that wrote it, or extract the store again."
         )
     check_dtype(str(data.get("dtype")), f"the store {folder}")
@@ -143,7 +145,12 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def require_same(folder: Path, found: Manifest, wanted: Manifest) -> None:
-    """Raise StoreError naming what differs when a store was begun with other settings than those wanted now."""
+    """Raise StoreError naming what differs when a store was begun with other settings, or columns, than those wanted now."""
+    if found.schema_version != wanted.schema_version:
+        raise StoreError(
+            f"the store {folder} was begun with schema_version {found.schema_version}, and this nlakit writes "
+            f"{wanted.schema_version}. Go on with the nlakit that began it, or delete the store and extract it again."
+        )
     fields = {"width", "dtype", "settings"}
     differing = differences(
         found.model_dump(mode="json", include=fields), wanted.model_dump(mode="json", include=fields)

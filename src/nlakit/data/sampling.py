@@ -47,6 +47,14 @@ def positions_for(seed: int, document_id: str, candidates: Sequence[int], count:
     return [candidates[index] for index in sorted(chosen)]
 
 
+def lowered_minimum(tokens: int) -> int:
+    """Return the earliest position of a document that ends before the minimum: half of its tokens, never its first one.
+
+    The vector at the first token holds nothing of the text, and is often of an extraordinary norm.
+    """
+    return max(1, tokens // 2)
+
+
 def other_document_rows(documents_N: Sequence[str], seed: int, *labels: object) -> list[int] | None:
     """Pair each row with a row of another document, as the control "words about something else": an index a row.
 

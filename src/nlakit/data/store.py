@@ -60,6 +60,8 @@ ROW_SCHEMA = pa.schema(
         pa.field("token_id", pa.int32(), nullable=False),
         pa.field("token", pa.string(), nullable=False),  # the token's text
         pa.field("context", pa.string(), nullable=False),  # end of the text up to and including the token
+        pa.field("role", pa.string(), nullable=True),  # of the message it lies in; null in plain text, or if unknown
+        pa.field("section", pa.string(), nullable=True),  # text, content, reasoning or template; null if unknown
         pa.field("site", pa.string(), nullable=False),
         pa.field("norm", pa.float32(), nullable=False),  # Euclidean norm of the raw vector
         pa.field("split", pa.string(), nullable=False),  # av, ar, rl or heldout
@@ -67,6 +69,7 @@ ROW_SCHEMA = pa.schema(
     ]
 )
 
+_SINCE_VERSION_2 = ("role", "section")
 TORCH_DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _HEADER_DTYPES = {"F32": "float32", "BF16": "bfloat16"}
 # numpy has no bfloat16: its bits travel as int16 and torch reinterprets them.
@@ -246,12 +249,17 @@ class Store:
         return pa.concat_tables(parts) if parts else schema.empty_table()
 
     def shard_rows(self, index: int, columns: Sequence[str] | None = None) -> pa.Table:
-        """Return the row data of one shard."""
+        """Return the row data of one shard; what a store of an older version does not hold is null."""
         path = self.folder / f"{self.manifest.shards[index].name}.parquet"
+        wanted = list(ROW_SCHEMA.names if columns is None else columns)
+        absent = _SINCE_VERSION_2 if self.manifest.schema_version < 2 else ()
         try:
-            return pq.read_table(path, columns=None if columns is None else list(columns))
+            table = pq.read_table(path, columns=[name for name in wanted if name not in absent] or ["row_id"])
         except (OSError, pa.ArrowException) as error:
             raise damaged_error(self.folder, [f"{path.name} cannot be read: {error}"]) from error
+        for name in absent:
+            table = table.append_column(ROW_SCHEMA.field(name), pa.nulls(len(table), pa.string()))
+        return table.select(wanted)
 
     def vectors(self, indices: Iterable[int] | np.ndarray | Tensor | None = None) -> Tensor:
         """Return the raw vectors of rows by ``row_id``, in that order, as float32 [N, D]; all when None."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nlakit.data.corpus import MESSAGE_SEPARATOR, Document
+from nlakit.data.sections import TEXT, Section, find_sections, section_at
 from nlakit.errors import InputError
 from nlakit.models.target import CHARACTERS_PER_TOKEN, Target
 from nlakit.prompts import WORD_JOINER
@@ -49,6 +50,8 @@ class Tokens:
     """Whether a message spelt a control token."""
     passages: tuple[Passage, ...] | None = None
     """Where the messages are in ``text``; None for plain text, or where nobody needs to know."""
+    sections: tuple[Section, ...] | None = (Section(0, None, TEXT),)
+    """Role and kind of each stretch of ``text``; None for a chat whose template hides its messages."""
 
     def __len__(self) -> int:
         """Number of tokens, without those that the tokenizer puts behind every text."""
@@ -70,20 +73,22 @@ class Tokens:
         end = self.offsets[position][1]
         return self.text[max(0, end - CONTEXT_CHARACTERS) : end]
 
+    def section(self, position: int) -> tuple[str | None, str | None]:
+        """Return the role and the section (:mod:`nlakit.data.sections`) that a token's last character lies in.
+
+        Plain text has no role; both are None where they cannot be told.
+        """
+        if self.sections is None:
+            return None, None
+        start, end = self.offsets[position]
+        found = section_at(self.sections, max(start, end - 1))
+        return found.role, found.name
+
     def truth(self, position: int) -> str | None:
         """Return what is true after a token as JSON, or None where the corpus does not know."""
         if self.document.truth_at is None:
             return None
-        truth = self.document.truth_at(self.document_offset(self.offsets[position][1]))
-        if truth is None:
-            return None
-        try:
-            return json.dumps(dict(truth), ensure_ascii=False, sort_keys=True, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise InputError(
-                f"truth_at of the document {self.document.id!r} gave something that JSON cannot hold: {error}. "
-                "Its corpus must return a mapping of strings, numbers, lists and mappings."
-            ) from error
+        return truth_json(self.document, self.document_offset(self.offsets[position][1]))
 
     def document_offset(self, offset: int) -> int:
         """Map an offset into ``text`` to one into the document's text.
@@ -99,6 +104,23 @@ class Tokens:
         return passage.document_offsets[min(offset - passage.start, len(passage.document_offsets) - 1)]
 
 
+def truth_json(document: Document, offset: int) -> str | None:
+    """Return what is true after ``document.text[:offset]`` as JSON; None where the corpus does not know.
+
+    Raises InputError for truth that JSON cannot hold.
+    """
+    truth = None if document.truth_at is None else document.truth_at(offset)
+    if truth is None:
+        return None
+    try:
+        return json.dumps(dict(truth), ensure_ascii=False, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"truth_at of the document {document.id!r} gave something that JSON cannot hold: {error}. "
+            "Its corpus must return a mapping of strings, numbers, lists and mappings."
+        ) from error
+
+
 def tokenise(target: Target, documents: Sequence[Document], max_tokens: int) -> list[Tokens]:
     """Tokenise documents together: at most ``max_tokens`` tokens of each, special tokens exactly once.
 
@@ -108,7 +130,7 @@ def tokenise(target: Target, documents: Sequence[Document], max_tokens: int) -> 
     """
     tokenizer = target.tokenizer
     limit = min(max_tokens, target.max_positions)
-    drafts = [_draft(target, document) for document in documents]
+    drafts = [_draft(target, document, CHARACTERS_PER_TOKEN * limit) for document in documents]
     done: dict[int, Tokens] = {}
     for literal, begun in sorted({(draft.literal, draft.begun) for draft in drafts}):
         group = [i for i, draft in enumerate(drafts) if (draft.literal, draft.begun) == (literal, begun)]
@@ -125,7 +147,9 @@ def tokenise(target: Target, documents: Sequence[Document], max_tokens: int) -> 
         for i, text, ids, offsets in zip(group, texts, batch["input_ids"], batch["offset_mapping"], strict=True):
             draft = drafts[i]
             cut = len(text) < len(draft.text) or len(ids) > limit
-            done[i] = Tokens(documents[i], text, ids[:limit], offsets[:limit], cut, draft.escaped, draft.passages)
+            done[i] = Tokens(
+                documents[i], text, ids[:limit], offsets[:limit], cut, draft.escaped, draft.passages, draft.sections
+            )
     return [done[i] for i in range(len(documents))]
 
 
@@ -140,14 +164,16 @@ class _Draft:
     """Whether the text spells BOS itself, as chat templates do; a second one would shift every activation."""
     escaped: bool = False
     passages: tuple[Passage, ...] | None = None
+    sections: tuple[Section, ...] | None = (Section(0, None, TEXT),)
 
 
-def _draft(target: Target, document: Document) -> _Draft:
+def _draft(target: Target, document: Document, limit: int) -> _Draft:
     if document.messages is None:
         return _Draft(document.text, literal=True)
     contents = [target.escape(message.content) for message in document.messages]
     pairs = list(zip(document.messages, contents, strict=True))
     text = target.render([{"role": message.role, "content": content} for message, content in pairs])
+    roles = [message.role for message in document.messages]
     bos = target.tokenizer.bos_token
     return _Draft(
         text,
@@ -155,6 +181,7 @@ def _draft(target: Target, document: Document) -> _Draft:
         begun=bos is not None and text.startswith(bos),
         escaped=any(message.content != content for message, content in pairs),
         passages=_passages(target, document, text, contents) if document.truth_at is not None else None,
+        sections=find_sections(target, roles, contents, text, limit),
     )
 
 

@@ -159,7 +159,7 @@ def _card(
         data={
             "corpus": recipe.corpus.model_dump(mode="json"),
             "corpus_fingerprint": store.settings["corpus"]["fingerprint"],
-            "extract": recipe.extract.model_dump(mode="json"),
+            "extract": recipe.extract.model_dump(mode="json", exclude={"workers"}),
             "annotate": annotate.teacher_settings(recipe.annotate),
             **({"teacher": teacher} if teacher else {}),
             "seed": recipe.seed,

@@ -10,12 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from nlakit.config import ExtractConfig
+from nlakit.config import CorpusConfig, ExtractConfig, Recipe
 from nlakit.data import extract
-from nlakit.data.corpus import Document, Message
+from nlakit.data.corpus import Document, Message, load_corpus
 from nlakit.data.extract import extract_rows, read_vectors
-from nlakit.data.sampling import split_of
+from nlakit.data.sampling import positions_for, split_of
 from nlakit.data.store import ROW_SCHEMA, Store
+from nlakit.data.tokens import tokenise
 from nlakit.errors import DamagedShardError, InputError, ModelError, RunError, StoreError
 from nlakit.models.sites import Site
 from nlakit.models.target import Target
@@ -110,19 +111,54 @@ def test_another_seed_draws_other_positions(target: Target) -> None:
     assert a["position"].to_pylist() != b["position"].to_pylist()
 
 
-def test_short_documents_are_counted(target: Target) -> None:
-    """A document without a token at min_position gives no row and is counted; one that is cut is counted too."""
+def test_short_documents_are_read_from_half_of_their_length(target: Target) -> None:
+    """A document that ends before min_position gives rows from its half on, and one of a single token none; both are counted."""
+    config = CONFIG.model_copy(update={"rows_per_document": 100, "min_position": 30})
+    short = Document("short", "The cat sat on the mat.")
+    length = len(target.encode(short.text, literal=True))
     counts: Counter[str] = Counter()
-    found = [Document("short", "one"), *documents(2), Document("long", "The cat sat. " * 90)]
-    _, table = extract_rows(target, SITE, found, CONFIG, 0, counts)
+    _, table = extract_rows(target, SITE, [short, Document("a", "a"), Document("blank", "")], config, 0, counts)
 
-    assert {"short": 1, "cut": 1, "escaped": 0} == counts
-    assert "short" not in table["document_id"].to_pylist()
+    assert length < 30
+    assert [("short", position) for position in range(length // 2, length)] == list(
+        zip(table["document_id"].to_pylist(), table["position"].to_pylist(), strict=True)
+    )
+    assert {"lowered": 1, "short": 2, "tokens": length}.items() <= counts.items()
+
+
+def test_long_documents_keep_the_minimum(target: Target) -> None:
+    """A single token at min_position is enough for the minimum to hold, and cut documents are counted."""
+    ids = target.encode(SENTENCES[0], literal=True).ids
+    config = CONFIG.model_copy(update={"rows_per_document": 100, "min_position": len(ids) - 1})
+    counts: Counter[str] = Counter()
+    found = [Document("d", SENTENCES[0]), Document("long", "The cat sat. " * 90)]
+    _, table = extract_rows(target, SITE, found, config, 0, counts)
+
+    assert [len(ids) - 1] == [row["position"] for row in table.to_pylist() if row["document_id"] == "d"]
+    assert {"lowered": 0, "short": 0, "cut": 1, "escaped": 0, "unplaced": 0}.items() <= counts.items()
+
+
+def test_terrarium_rows_are_those_of_its_minimum() -> None:
+    """Documents of the built-in world are longer than its recipes' minimum, so every position is drawn as from there on."""
+    target = Target.load("terrarium")
+    config = ExtractConfig(min_position=8)
+    corpus = list(load_corpus(CorpusConfig(name="terrarium", documents=24)))
+    counts: Counter[str] = Counter()
+    _, table = extract_rows(target, Site.parse("resid.0"), corpus, config, 0, counts)
+    special = set(target.tokenizer.all_special_ids)
+    expected = []
+    for document in corpus:
+        (read,) = tokenise(target, [document], config.max_tokens)
+        ordinary = [position for position in range(8, len(read)) if read.ids[position] not in special]
+        expected += [(document.id, position) for position in positions_for(0, document.id, ordinary, 5)]
+
+    assert (0, 0) == (counts["lowered"], counts["short"])
+    assert expected == list(zip(table["document_id"].to_pylist(), table["position"].to_pylist(), strict=True))
 
 
 def test_nothing_to_read(target: Target) -> None:
-    """No document, or only short ones, give an empty tensor of the right width and an empty table."""
-    for none in ([], [Document("a", "one")]):
+    """No document, or only blank ones, give an empty tensor of the right width and an empty table."""
+    for none in ([], [Document("a", "")]):
         vectors_ND, table = extract_rows(target, SITE, none, CONFIG, 0)
         assert (0, target.d_model) == tuple(vectors_ND.shape)
         assert ROW_SCHEMA == table.schema
@@ -146,6 +182,34 @@ def test_chats_are_read_through_the_template(target: Target) -> None:
 
     assert 3 == len(table)
     assert all(rendered.startswith(context) for context in table["context"].to_pylist())
+
+
+def test_rows_keep_role_and_section(target: Target) -> None:
+    """A row of a chat says whose words its token lies in; a row of plain text has no role."""
+    messages = [Message("user", "Where is the key?"), Message("assistant", "By the window.")]
+    config = CONFIG.model_copy(update={"rows_per_document": 100, "min_position": 0})
+    _, table = extract_rows(target, SITE, [Document.chat("c", messages), Document("d", "The cat")], config, 0)
+    said: dict[object, str] = {}
+    for row in table.to_pylist():
+        key = (row["document_id"], row["role"], row["section"])
+        said[key] = said.get(key, "") + row["token"]
+
+    assert {
+        ("c", "user", "content"): "Where is the key?",
+        ("c", "assistant", "content"): "By the window.",
+        ("d", None, "text"): "The cat",
+    } == said
+
+
+def test_chats_that_a_template_changes_are_counted() -> None:
+    """Where roles and sections cannot be told they are null, and the chat is counted."""
+    target = tiny_target()
+    target.tokenizer.chat_template = "{% for m in messages %}{{ m['content'][:9] }}{% endfor %}"
+    counts: Counter[str] = Counter()
+    _, table = extract_rows(target, SITE, [Document.chat("c", [Message("user", "The cat sat")])], CONFIG, 0, counts)
+
+    assert 1 == counts["unplaced"]
+    assert {(None, None)} == set(zip(table["role"].to_pylist(), table["section"].to_pylist(), strict=True))
 
 
 def test_control_tokens_give_no_row(target: Target) -> None:
@@ -221,6 +285,62 @@ def test_sharding_changes_no_row(tmp_path: Path) -> None:
     torch.testing.assert_close(few.vectors(), many.vectors(), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
+def test_workers_change_no_byte(tmp_path: Path) -> None:
+    """Two processes make the very files that one makes, truth of chats and texts included."""
+    whole = extract.run(world(1), RunFolder(tmp_path / "one"), Progress(silent=True))
+    shared = extract.run(world(2), RunFolder(tmp_path / "two"), Progress(silent=True))
+    names = sorted(path.name for path in whole.iterdir() if path.name != "done.json")
+
+    assert names == sorted(path.name for path in shared.iterdir() if path.name != "done.json")
+    assert [] == [name for name in names if (whole / name).read_bytes() != (shared / name).read_bytes()]
+    assert all(Store(shared).rows()["truth"].to_pylist())
+    assert 2 == json.loads((shared / "done.json").read_text())["measured"]["workers"]
+
+
+def world(workers: int) -> Recipe:
+    """Make a recipe of a few Terrarium documents in several shards."""
+    return Recipe(
+        name="world",
+        description="Terrarium.",
+        corpus=CorpusConfig(documents=24),
+        extract=ExtractConfig(min_position=8, shard_rows=30, workers=workers),
+    )
+
+
+def test_the_number_of_workers_decides_nothing(tmp_path: Path) -> None:
+    """A store that one process made is the finished stage of a recipe that asks for two."""
+    folder = run(tmp_path)
+    before = (folder / "done.json").read_bytes()
+    run(tmp_path, extract={"workers": 2})
+
+    assert before == (folder / "done.json").read_bytes()
+
+
+@pytest.mark.slow
+def test_an_error_in_a_worker_is_the_same_sentence(tmp_path: Path) -> None:
+    """What is wrong with a document is said as without workers, and what came before it is kept."""
+    said = []
+    for workers in (1, 2):
+        inputs, folder = tmp_path / f"inputs{workers}", tmp_path / f"run{workers}"
+        recipe = tiny_recipe(inputs, documents=20, extract={"shard_rows": 12, "workers": workers})
+        corpus = Path(str(recipe.corpus.path))
+        lines = corpus.read_text().splitlines()
+        chat = {"messages": [{"role": "user", "content": "Hi"}]}
+        lines[10] = json.dumps(chat)
+        corpus.write_text("\n".join(lines))
+        template = Path(recipe.target.model) / "chat_template.jinja"
+        assert template.exists()
+        template.write_text("{{ raise_exception('no chats here') }}")
+        with pytest.raises(InputError) as error:
+            extract.run(recipe, RunFolder(folder), Progress(silent=True))
+        said.append(str(error.value).replace(str(inputs), ""))
+        assert 2 == len(list((folder / "extract").glob("shard-*.parquet")))
+
+    assert "no chats here" in said[0]
+    assert said[0] == said[1]
+
+
 def test_duplicates_are_left_out(tmp_path: Path) -> None:
     """A text that comes twice gives its rows once, also when the copy is the last line."""
     recipe = tiny_recipe(tmp_path / "inputs", documents=4)
@@ -256,10 +376,44 @@ def test_damaged_shard_is_made_anew(tmp_path: Path) -> None:
     assert before == path.read_bytes()
 
 
+def test_lowered_minimum_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """When documents are shorter than min_position the command says how many, and so does the manifest."""
+    recipe = tiny_recipe(tmp_path / "inputs", documents=20, extract={"min_position": 90, "max_tokens": 80})
+    store = Store(extract.run(recipe, RunFolder(tmp_path / "run"), Progress()))
+    said = " ".join(capsys.readouterr().err.split())
+
+    assert "extract: 20 of 20 documents end before extract.min_position (90) and were read from half of" in said
+    assert (20, 0) == (store.counts["lowered"], store.counts["short"])
+
+
+def test_speed_is_kept(tmp_path: Path) -> None:
+    """done.json says how many tokens and rows a second were read; the manifest, which never differs, does not."""
+    folder = run(tmp_path, extract={"shard_rows": 12})
+    measured = json.loads((folder / "done.json").read_text())["measured"]
+
+    assert (60, 1, Store(folder).counts["tokens"]) == (measured["rows"], measured["workers"], measured["tokens"])
+    assert measured["tokens_per_second"] == pytest.approx(measured["tokens"] / measured["seconds"], rel=0.01)
+    assert "second" not in (folder / "manifest.json").read_text()
+
+
+@pytest.mark.parametrize("lines", ["\n", '{"text": "a"}\n', '{"txt": "no text"}\n'])
+def test_a_corpus_without_a_usable_document_leaves_nothing(tmp_path: Path, lines: str) -> None:
+    """After an error that comes before the first row the folder is as if nothing had been tried."""
+    recipe = tiny_recipe(tmp_path / "inputs", documents=4)
+    Path(str(recipe.corpus.path)).write_text(lines)
+
+    with pytest.raises(InputError):
+        extract.run(recipe, RunFolder(tmp_path / "run"), Progress(silent=True))
+    assert [] == list((tmp_path / "run").iterdir())
+
+
 def test_all_documents_too_short(tmp_path: Path) -> None:
-    """When no document is long enough the message names the option to lower."""
-    with pytest.raises(InputError, match=r"none of the 20 documents.*Lower extract\.min_position \(now 90\)"):
-        run(tmp_path, extract={"min_position": 90, "max_tokens": 80})
+    """When no document has a second token the message says so."""
+    recipe = tiny_recipe(tmp_path / "inputs", documents=4)
+    Path(str(recipe.corpus.path)).write_text('{"text": "a"}\n{"text": "b"}\n')
+
+    with pytest.raises(InputError, match="none of the 2 documents of the corpus 'jsonl' has a word to read behind"):
+        extract.run(recipe, RunFolder(tmp_path / "run"), Progress(silent=True))
 
 
 def test_empty_corpus(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nlakit.config import SPLITS, SplitConfig
-from nlakit.data.sampling import other_document_rows, positions_for, split_of
+from nlakit.data.sampling import lowered_minimum, other_document_rows, positions_for, split_of
 
 
 @given(
@@ -93,3 +93,8 @@ def test_rows_of_other_documents_are_spread_and_keyed() -> None:
 def test_no_rows_cannot_be_paired() -> None:
     """An empty list has no other rows."""
     assert other_document_rows([], 0) is None
+
+
+def test_lowered_minimum() -> None:
+    """A short document is read from half of its length on, and never at its first token."""
+    assert [1, 1, 1, 1, 2, 25] == [lowered_minimum(tokens) for tokens in (0, 1, 2, 3, 4, 50)]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import safetensors.torch
 import torch
@@ -29,6 +30,8 @@ def rows(*splits: str, start: int = 0) -> pa.Table:
             "token_id": i,
             "token": f"t{i}",
             "context": f"text t{i}",
+            "role": None,
+            "section": "text",
             "site": "resid.1",
             "norm": 1.0,
             "split": split,
@@ -202,6 +205,40 @@ def test_no_store(tmp_path: Path) -> None:
         (tmp_path / "manifest.json").write_text(content)
         with pytest.raises(StoreError, match=message):
             Store(tmp_path)
+
+
+def as_version_1(folder: Path) -> Path:
+    """Rewrite a store as version 1 left it: no columns role and section."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for shard in manifest["shards"]:
+        path = folder / f"{shard['name']}.parquet"
+        pq.write_table(pq.read_table(path).drop_columns(["role", "section"]), path)
+        shard["table"] = FileRecord.of(path.read_bytes()).model_dump()
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "schema_version": 1}))
+    return folder
+
+
+def test_a_store_of_version_1_is_read(tmp_path: Path) -> None:
+    """A store made before roles and sections were kept gives null for them, alone or among other columns."""
+    before = filled(tmp_path)[0].rows()
+    store = Store(as_version_1(tmp_path))
+
+    assert [] == store.verify()
+    assert ROW_SCHEMA.names == store.rows().schema.names
+    known = [name for name in ROW_SCHEMA.names if name not in ("role", "section")]
+    assert before.select(known).equals(store.rows(columns=known))
+    assert [None] * 7 == store.rows(columns=["section"])["section"].to_pylist()
+    assert {None} == set(store.rows("av", ["role", "row_id"])["role"].to_pylist())
+
+
+def test_a_store_of_version_1_is_not_continued(tmp_path: Path) -> None:
+    """Rows with more columns are not added to a store that was begun without them."""
+    filled(tmp_path)
+
+    with pytest.raises(
+        StoreError, match=r"was begun with schema_version 1, and this nlakit writes 2.*delete the store"
+    ):
+        writer(as_version_1(tmp_path))
 
 
 def test_other_settings_are_named(tmp_path: Path) -> None:
