@@ -35,7 +35,8 @@ from nlakit.storage import atomic_write_bytes
 HEAD_FILE = "value_head.safetensors"
 ADAPTER = "ar"
 """Name of the reconstructor's adapter."""
-BATCH_ROWS = 256
+BATCH_ROWS = 64
+"""Texts in one pass; on a processor more of them fall out of its caches."""
 BATCH_TOKENS = 16_384
 
 
