@@ -1,8 +1,8 @@
 """Grows Terrarium's target model: a small Qwen3, from nothing, on two processor cores.
 
 Documents are made as they are needed and never twice, so there is nothing to overfit. They are not the world's own mix:
-growth begins with lessons, and stories come more often. The loop
-resumes after a kill with the same weights, bit for bit, as an unbroken run: everything random is keyed by the step.
+growth begins with lessons, and stories come more often. The loop resumes after a kill with the same weights, bit for bit,
+as an unbroken run: everything random is keyed by the step.
 """
 
 from __future__ import annotations
@@ -215,9 +215,9 @@ def _batches(config: GrowConfig, start: int) -> Iterator[tuple[int, list[WorldDo
 
 
 def _document(config: GrowConfig, number: int) -> WorldDocument:
-    lesson = number // max(1, config.lessons * config.documents_per_step) if config.lessons else len(LESSONS)
-    if lesson < len(LESSONS):
-        return write_document(GROW_SEED, number, list(LESSONS)[lesson])
+    step = number // config.documents_per_step
+    if step < config.lessons * len(LESSONS):
+        return write_document(GROW_SEED, number, list(LESSONS)[step // config.lessons])
     more = random.Random(derive_seed(config.seed, "stories", number)).random() < config.more_stories
     return write_document(GROW_SEED, number, "story" if more else None)
 

@@ -51,6 +51,16 @@ def test_every_word_is_one_token(tokenizer: PreTrainedTokenizerFast) -> None:
     assert len(tokenizer.tokenize("<explanation>a</explanation>")) == 3
 
 
+def test_the_world_is_as_wide_as_the_pages_say(tokenizer: PreTrainedTokenizerFast) -> None:
+    """It has about 1,000 words, numbers included, in documents of 40 to 160 tokens."""
+    texts = [write_document(0, number).text for number in range(1000)]
+    words = {word.lower() for text in texts for word in re.findall(r"[^\W_]+", re.sub(r"<\|\w+\|>", " ", text))}
+
+    assert 1000 <= len(words) <= 1500
+    lengths = [len(ids) for ids in tokenizer(texts).input_ids]
+    assert 40 <= min(lengths) <= max(lengths) <= 160
+
+
 def test_losses_skip_padding_and_the_first_token(tokenizer: PreTrainedTokenizerFast) -> None:
     """A document alone and beside a longer one loses the same; every token but the first is counted."""
     model = make_model(SMALL, tokenizer)
