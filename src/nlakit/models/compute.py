@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch.utils.checkpoint import checkpoint
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from nlakit.models.adapters import AdapterView
+from nlakit.config import MemoryConfig
+from nlakit.errors import ConfigError
+from nlakit.models.adapters import LARGE, AdapterView
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,25 @@ class Compute:
     """Keep only what enters a block and compute its inside again in the backward pass: less memory, a third more time."""
     mixed: bool = False
     """Multiply in bfloat16 where weights are float32 (PyTorch's autocast)."""
+
+    @classmethod
+    def of(cls, settings: MemoryConfig, model: Any, dtype: str) -> Self:
+        """Choose for a model that will be trained; ``dtype`` is what its target computes in.
+
+        Raises ``ConfigError`` when recomputation is asked for and the model's blocks cannot do it.
+        """
+        adapter = isinstance(model, AdapterView)
+        weights = list((model.shared if adapter else model).parameters())
+        able = bool(_layers(model))
+        if settings.recompute == "always" and not able:
+            raise ConfigError(
+                f"memory.recompute is 'always', and the blocks of {type(model).__name__} cannot be computed again; set it to never."
+            )
+        large = sum(weight.numel() for weight in weights) >= LARGE
+        return cls(
+            recompute=able and settings.recompute != "never" and (large or settings.recompute == "always"),
+            mixed=dtype == "bfloat16" and not adapter and weights[0].device.type != "cpu",
+        )
 
     @contextmanager
     def running(self, model: Any) -> Iterator[None]:

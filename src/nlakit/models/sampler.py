@@ -104,7 +104,12 @@ def sample(
 
 def _rows_that_fit(shared: DynamicCache, tokens: int, wanted: int) -> int:
     """How many of the wanted rows, of so many tokens each, the cache may hold, judged by what the shared tokens take."""
-    states = [state for layer in shared.layers for name in ("keys", "values") if (state := getattr(layer, name, None)) is not None]
+    states = [
+        state
+        for layer in shared.layers
+        for name in ("keys", "values")
+        if (state := getattr(layer, name, None)) is not None
+    ]
     read = max((state.shape[-2] for state in states), default=0)
     if not read:
         return wanted
@@ -153,9 +158,7 @@ class _Decoder:
             left = limit - t - 1
             if n_ended == len(row_R) or left == 0:
                 break
-            if n_ended * left > CACHE_BYTES = 8 * 2**30
-"""Most that keys and values of a batch may take; a fixed number, so that what is drawn does not depend on free memory."""
-COMPACTION_STEPS * len(row_R):
+            if n_ended * left > COMPACTION_STEPS * len(row_R):
                 going = (~ended_R).nonzero()[:, 0]
                 keep_rows(cache, going)
                 row_R, tokens_R, ended_R = row_R[going], tokens_R[going], ended_R[going]

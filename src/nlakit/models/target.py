@@ -27,7 +27,14 @@ from nlakit import plugins
 from nlakit.config import AUTO
 from nlakit.errors import InputError, ModelError, nearest
 from nlakit.models.decoder import block_output, find_parts, window
-from nlakit.models.loading import DeviceMap, find_folder, load_placed, load_tokenizer
+from nlakit.models.loading import (
+    DeviceMap,
+    find_folder,
+    load_placed,
+    load_tokenizer,
+    resolve_device,
+    resolve_dtype,
+)
 from nlakit.prompts import control_tokens, encode_once, escape, render_chat
 
 FINGERPRINT_SAMPLES = 16  # values read from every weight tensor
@@ -110,6 +117,7 @@ class Target:
         instead of ``device``. Raises ``ModelError`` when the weights are incomplete, the blocks cannot be found and proven
         or the dtype is unknown, and ``ConfigError`` for a device that is not there.
         """
+        resolve_dtype(dtype, resolve_device(device))  # a wrong name is told before anything is fetched
         folder = find_folder(name_or_path)
         source = folder if folder is not None else str(name_or_path)
         options: dict[str, Any] = {} if revision is None else {"revision": revision}

@@ -7,6 +7,7 @@ import torch
 
 from nlakit.errors import CardError, InputError, ModelError
 from nlakit.explanations import Explanation, Outcome
+from nlakit.models.compute import Compute
 from nlakit.models.verbalizer import Verbalizer
 from nlakit.testing import FAMILIES, tiny_pair, tiny_prompts, tiny_target
 
