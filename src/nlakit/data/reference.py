@@ -163,6 +163,8 @@ def _rows(table: pa.Table, vectors_ND: Tensor, side: SideFile, split: str, file:
         "norm": vectors_ND.norm(dim=1).tolist(),
         "split": [split] * n,
         "truth": [None] * n,
+        "role": [None] * n,
+        "section": [None] * n,
     }
     return pa.table(columns, schema=ROW_SCHEMA)
 
