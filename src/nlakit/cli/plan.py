@@ -59,9 +59,7 @@ def plan(
         print_json({**asdict(found), "parameters": sizes.parameters, "teacher_price": cost})
         return
     per_gpu = GPUS[gpu.partition(":")[0].upper()].memory_gib
-    typer.echo(
-        f"{model}: {sizes.parameters / 1e9:.2f} B parameters, {sizes.n_layers} blocks of width {sizes.d_model}"
-    )
+    typer.echo(f"{model}: {sizes.parameters / 1e9:.2f} B parameters, {sizes.n_layers} blocks of width {sizes.d_model}")
     print_table(
         ["what", "takes"],
         [
