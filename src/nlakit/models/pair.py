@@ -14,6 +14,7 @@ Axes: N vectors or texts, T tokens, D width of a vector.
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -239,6 +240,35 @@ class Pair:
         earlier = Verbalizer.load(source / VERBALIZER, self.card.prompts, injection_scale=scale, max_new_tokens=limit)
         earlier.save(folder / VERBALIZER, dtype)
         Reconstructor.load(source / RECONSTRUCTOR, self.card.prompts).save(folder / RECONSTRUCTOR, dtype)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool = True,
+        revision: str | None = None,
+        target: str | None = None,
+        licence: str | None = None,
+        dtype: str | None = None,
+        warm_start: str | Path | None = None,
+        message: str | None = None,
+    ) -> str:
+        """Publish the pair on the Hugging Face Hub as ``owner/name``, with a model card; returns the commit's address.
+
+        The repository is made if it is not there, ``private`` unless that is switched off; ``revision`` is the branch to
+        commit to. ``target`` is the repository of the target, ``owner/name[@revision]``, needed where the card names a
+        folder. ``licence`` is the identifier of the target's licence, where neither the Hub nor its package names one. ``dtype``
+        and ``warm_start`` are those of :meth:`save`. The token is the one of ``hf auth login``, or ``HF_TOKEN``. Nobody is
+        asked; ``nlakit push`` shows first what would be uploaded. Raises ``PublishError`` for what may not leave this
+        machine or the Hub refuses, and ``UnreachableError`` without a network; then nothing was published.
+        """
+        from nlakit.publish.push import push_pair
+
+        with tempfile.TemporaryDirectory(prefix="nlakit-") as work:
+            folder = self.save(Path(work) / "pair", dtype=dtype, warm_start=warm_start)
+            return push_pair(
+                folder, repo_id, private=private, revision=revision, target=target, licence=licence, message=message
+            )
 
     def read(
         self,

@@ -73,9 +73,7 @@ def test_the_card_is_checked_before_any_weights_come(hub: Hub, made: Path) -> No
     assert not [path for path in hub.fetched() if path.endswith("model.safetensors")]
 
 
-def test_a_branch_that_moves_meanwhile_changes_nothing(
-    hub: Hub, made: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_branch_that_moves_meanwhile_changes_nothing(hub: Hub, made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Card and weights are of one commit."""
     repo = hub.put("someone/tiny", made)
     first, load = repo.branches["main"], Card.load
