@@ -182,17 +182,20 @@ def describe(hub: Hub, asked: Request, name: str, revision: str | None = None) -
     return Answer(body=body)
 
 
-def tree(hub: Hub, asked: Request, name: str, revision: str) -> Answer:
+def tree(hub: Hub, asked: Request, name: str, revision: str, path: str | None) -> Answer:
     repo = hub.readable(asked, name)
     if repo is None:
         return NO_REPOSITORY
     sha = at(repo, revision)
     if sha is None:
         return NO_REVISION
+    inside = {file: data for file, data in repo.commits[sha].items() if file.startswith(f"{path}/" if path else "")}
+    if path and not inside:
+        return NO_ENTRY
     entries = []
-    for path, data in repo.commits[sha].items():
-        entry: dict[str, Any] = {"type": "file", "path": path, "size": len(data), "oid": git_hash(data)}
-        if path.endswith(LARGE):
+    for file, data in inside.items():
+        entry: dict[str, Any] = {"type": "file", "path": file, "size": len(data), "oid": git_hash(data)}
+        if file.endswith(LARGE):
             entry["lfs"] = {"oid": sha256(data), "size": len(data), "pointerSize": 130}
         entries.append(entry)
     return Answer(body=entries)
@@ -317,7 +320,7 @@ ROUTES: list[tuple[str, str, Callable[..., Answer]]] = [
     ("POST", "/api/repos/create", create),
     ("POST", "/api/validate-yaml", validate),
     ("GET", f"/api/models/{NAME}(/revision/(?P<revision>.+))?", describe),
-    ("GET", f"/api/models/{NAME}/tree/(?P<revision>.+)", tree),
+    ("GET", f"/api/models/{NAME}/tree/(?P<revision>[^/]+)(/(?P<path>.+))?", tree),
     ("GET HEAD", f"/{NAME}/resolve/(?P<revision>[^/]+)/(?P<path>.+)", resolve),
     ("POST", f"/api/models/{NAME}/preupload/(?P<revision>.+)", preupload),
     ("POST", f"/{NAME}.git/info/lfs/objects/batch", batch),

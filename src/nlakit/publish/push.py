@@ -278,9 +278,10 @@ def _refusals(name: str) -> Iterator[None]:
         ) from error
     except (HFValidationError, ValueError, RuntimeError) as error:
         cause = error.__cause__
-        if isinstance(cause, HfHubHTTPError):
+        if isinstance(error, RuntimeError) and isinstance(cause, HfHubHTTPError):
             raise _refused(name, cause) from error
-        raise PublishError(f"{name!r} was not published: {' '.join(str(error).split()):.500}") from error
+        said = " ".join(f"{error} {cause if isinstance(error, RuntimeError) else ''}".split())
+        raise PublishError(f"{name!r} was not published: {said:.500}") from error
 
 
 def _silent(name: str) -> UnreachableError:

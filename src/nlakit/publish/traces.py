@@ -26,7 +26,7 @@ PRIVATE_HOST = "private.invalid"
 MODEL_NAMES = ("_name_or_path", "name_or_path", "base_model_name_or_path")
 """Keys under which settings files name the folder that a model was loaded from."""
 
-_PATH = re.compile(r"(~|\.\.|file://|[A-Za-z]:[\\/])[\\/]?.+|(/[^/\n]+){2,}/?", re.DOTALL)
+_PATH = re.compile(r"(~[\w.-]*/|\.\./|file://|[A-Za-z]:[\\/]).+|(/[^/\n]+){2,}/?")
 _SECRET = re.compile(
     r"hf_[A-Za-z0-9]{20,}|sk-[\w-]{20,}|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_\w{30,}|xox[abprs]-[\w-]{10,}"
     r"|AKIA[0-9A-Z]{16}|AIza[\w-]{30,}|-----BEGIN [A-Z ]*PRIVATE KEY|eyJ[\w-]{20,}\.[\w-]{20,}\.|://[^/\s:@]*:[^/\s@]+@"

@@ -65,7 +65,11 @@ def test_the_metadata_is_what_the_hub_reads() -> None:
     """Licence, base model, library, tags, and results with their intervals."""
     head, _ = parts(model_card(card(), BASE, repository="me/my-pair"))
 
-    assert ("apache-2.0", "some/model", "finetune") == (head["license"], head["base_model"], head["base_model_relation"])
+    assert ("apache-2.0", "some/model", "finetune") == (
+        head["license"],
+        head["base_model"],
+        head["base_model_relation"],
+    )
     assert ("nlakit", "text-generation") == (head["library_name"], head["pipeline_tag"])
     assert "natural-language-autoencoder" in head["tags"]
     index = head["model-index"][0]
@@ -106,7 +110,10 @@ def test_how_far_to_trust_it_follows_from_the_numbers() -> None:
     _, sections = parts(model_card(card(), BASE))
     claims, trust = sections["Whether the claims are true"], sections["How far to trust it"]
 
-    assert "| themes | 86\u00a0% (83\u00a0% to 89\u00a0%) | 92\u00a0% (90\u00a0% to 94\u00a0%) | 1,010 | believe |" in claims
+    assert (
+        "| themes | 86\u00a0% (83\u00a0% to 89\u00a0%) | 92\u00a0% (90\u00a0% to 94\u00a0%) | 1,010 | believe |"
+        in claims
+    )
     assert "* Themes: believe." in trust
     assert "* Entities: a guess." in trust
     assert "A control fails" not in trust
