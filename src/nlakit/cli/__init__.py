@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from nlakit.cli import inspect, pairs, plan, stages, terrarium
+from nlakit.cli import inspect, pairs, plan, publish, stages, terrarium
 from nlakit.errors import UserError
 from nlakit.storage import is_disk_full
 
@@ -64,6 +64,7 @@ def _options(
 
 stages.register(app)
 pairs.register(app)
+publish.register(app)
 inspect.register(app)
 plan.register(app)
 terrarium.register(app)

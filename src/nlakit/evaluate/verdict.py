@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
-from nlakit.evaluate.evaluation import Evaluation, Number
+from nlakit.evaluate.evaluation import Number
 from nlakit.evaluate.measures import REGISTRY, format_value
 from nlakit.truth import LEVELS
 
@@ -26,6 +26,22 @@ Trust = Literal["believe", "check", "guess"]
 TRUST_WORDS: dict[Trust, str] = {"believe": "believe", "check": "a lead, check it", "guess": "a guess"}
 
 _FVE_WORDS = ((0.9, "nearly all"), (0.7, "most"), (0.4, "a good part"), (0.1, "a little"), (-math.inf, "nothing"))
+
+
+class Measured(Protocol):
+    """What sentences are made from: an evaluation, or what a card keeps of one."""
+
+    @property
+    def numbers(self) -> Measures:
+        """The measures that have something behind them."""
+
+    @property
+    def documents(self) -> int | None:
+        """Documents that the rows come from; ``None`` where that was not kept."""
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Length limit of the explanations, in tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +72,7 @@ class Summary:
     checks: tuple[Check, ...]
 
 
-def summarise(evaluation: Evaluation) -> Summary:
+def summarise(evaluation: Measured) -> Summary:
     """Put an evaluation into a headline, a few sentences, a line of trust a level, and checks."""
     measures = evaluation.numbers
     sentences = [
@@ -115,14 +131,14 @@ def _reaches(measures: Measures, control: str) -> bool:
     return control in measures and measures[control].high >= measures["fve"].low
 
 
-def _fve_sentence(evaluation: Evaluation) -> str | None:
+def _fve_sentence(evaluation: Measured) -> str | None:
     measures = evaluation.numbers
     if not _known(measures, "fve"):
         return None
-    text = (
-        f"FVE {number(measures, 'fve')} ({interval(measures, 'fve')}) on {measures['fve'].n:,} held-out vectors of "
-        f"{evaluation.documents:,} documents, one explanation each, sampled at temperature 1"
-    )
+    text = f"FVE {number(measures, 'fve')} ({interval(measures, 'fve')}) on {measures['fve'].n:,} held-out vectors"
+    if evaluation.documents is not None:
+        text += f" of {evaluation.documents:,} documents"
+    text += ", one explanation each, sampled at temperature 1"
     if _known(measures, "fve_shuffled"):
         text += f"; with another document's explanation it is {number(measures, 'fve_shuffled')}"
     return text + "."
@@ -180,7 +196,7 @@ def _trust(measures: Measures) -> tuple[TrustLine, ...]:
     return tuple(lines)
 
 
-def _checks(evaluation: Evaluation) -> tuple[Check, ...]:
+def _checks(evaluation: Measured) -> tuple[Check, ...]:
     """Hold the controls against the round trip."""
     measures = evaluation.numbers
     checks = []
