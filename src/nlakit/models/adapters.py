@@ -109,6 +109,19 @@ def add_adapter(shared: Any, name: str, config: Any, runs: Any = None) -> Adapte
     return view.requires_grad_(True)
 
 
+def merged(view: AdapterView) -> Any:
+    """Return a copy of what a view runs with its adapter added to the weights: a whole model that needs no adapter."""
+    whole = copy.deepcopy(view.runs)
+    for parent in list(whole.modules()):
+        for name, layer in list(parent.named_children()):
+            if hasattr(layer, "base_layer"):
+                layer.merge(adapter_names=[view.adapter])
+                setattr(parent, name, layer.get_base_layer())
+    if hasattr(whole, "peft_config"):
+        del whole.peft_config
+    return whole
+
+
 def load_adapter(shared: Any, name: str, folder: Path, runs: Any = None) -> AdapterView:
     """Put an adapter from the disk into a model; ``ModelError`` when it is damaged or made for another model."""
     try:

@@ -13,10 +13,15 @@ from huggingface_hub import constants
 from tests.hub import BAD_TOKEN, TOKEN, Answer, Fault, Hub
 
 from nlakit.card import Card
+from nlakit.config import AdapterConfig
 from nlakit.errors import InputError, PairError, PublishError, StorageFullError, UnreachableError
 from nlakit.models.pair import Pair
+from nlakit.models.reconstructor import Reconstructor
+from nlakit.models.sites import Site
+from nlakit.models.target import Target
+from nlakit.models.verbalizer import Verbalizer
 from nlakit.publish.push import Publication, Upload, push_pair
-from nlakit.testing import tiny_pair_folder
+from nlakit.testing import tiny_pair, tiny_pair_folder, tiny_target_folder
 
 
 @pytest.fixture(scope="module")
@@ -366,3 +371,25 @@ def test_a_network_that_goes_in_the_middle_publishes_nothing(
 
     with pytest.raises(UnreachableError, match="so nothing was published as 'me/tiny'"):
         upload.run()
+
+
+def test_a_pair_of_adapters_is_pushed_and_read_with_its_target(ready: Hub, tmp_path: Path) -> None:
+    """Megabytes go, the model card says that the base is needed, and it is fetched when the pair is read."""
+    pytest.importorskip("peft")
+    target = Target.load(tiny_target_folder(tmp_path / "target"))
+    ready.put("me/base", tmp_path / "target")
+    card, lora = tiny_pair(target).card, AdapterConfig(mode="lora", rank=4)
+    verbalizer = Verbalizer.from_target(target, card.prompts, injection_scale=4.0, max_new_tokens=12, adapters=lora)
+    halves = verbalizer, Reconstructor.from_target(target, Site.parse(card.site), card.prompts, lora)
+    pair = Pair(target, *halves, card)
+    with torch.no_grad():
+        for weight in pair.verbalizer.model.parameters():
+            weight += 0.05
+
+    pair.push_to_hub("me/tiny", target="me/base", licence="mit")
+
+    files = ready.repos["me/tiny"].files
+    assert "verbalizer/adapter_model.safetensors" in files
+    assert "verbalizer/model.safetensors" not in files
+    assert b"base_model_relation: adapter" in files["README.md"]
+    assert pair.read("The cat sat.", seed=2) == Pair.from_pretrained("me/tiny").read("The cat sat.", seed=2)
