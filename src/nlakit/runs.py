@@ -223,8 +223,11 @@ class RunFolder:
         try:
             yield
         except UserError:
-            if before is not None and stages == self._marks("settings", "done"):
-                atomic_write_bytes(path, before)
+            if stages == self._marks("settings", "done"):
+                if before is None:
+                    path.unlink()
+                else:
+                    atomic_write_bytes(path, before)
             raise
 
     def done_markers(self) -> dict[Path, bytes]:

@@ -145,11 +145,7 @@ class Evaluation(Record):
     @property
     def numbers(self) -> dict[str, Number]:
         """The measures that have something behind them."""
-        return {
-            name: Number(measure.value, measure.low, measure.high, measure.n)
-            for name, measure in self.measures.items()
-            if measure.value is not None and measure.low is not None and measure.high is not None
-        }
+        return numbers_of(self.measures)
 
     def save(self, folder: Path) -> Path:
         """Write ``evaluation.json`` atomically and return its path."""
@@ -167,6 +163,15 @@ class Evaluation(Record):
             raise RunError(f"cannot read {path}: {error}. Run the evaluation first.") from error
         except ValidationError as error:
             raise RunError(f"{path} is damaged or from another version: {error}. Run the evaluation again.") from error
+
+
+def numbers_of(measures: Mapping[str, Measure]) -> dict[str, Number]:
+    """Return the measures that have a value and an interval."""
+    return {
+        name: Number(measure.value, measure.low, measure.high, measure.n)
+        for name, measure in measures.items()
+        if measure.value is not None and measure.low is not None and measure.high is not None
+    }
 
 
 def by_reason(left_out: Mapping[str, str]) -> list[tuple[str, list[str]]]:

@@ -25,6 +25,10 @@ LEAD_FROM = 0.5
 Trust = Literal["believe", "check", "guess"]
 TRUST_WORDS: dict[Trust, str] = {"believe": "believe", "check": "a lead, check it", "guess": "a guess"}
 
+_UNCHECKED = (
+    "Whether what they claim is true was not checked: nothing is known about the truth of this text. The readings below stand "
+    "beside what the target had read, for you to compare."
+)
 _FVE_WORDS = ((0.9, "nearly all"), (0.7, "most"), (0.4, "a good part"), (0.1, "a little"), (-math.inf, "nothing"))
 
 
@@ -62,7 +66,7 @@ def summarise(evaluation: Evaluation) -> Summary:
     sentences = [
         _fve_sentence(evaluation),
         _training_sentence(measures),
-        _truth_sentence(measures),
+        _truth_sentence(evaluation),
         _silence_sentence(measures),
     ]
     return Summary(_headline(measures), tuple(filter(None, sentences)), _trust(measures), _checks(evaluation))
@@ -148,9 +152,10 @@ def _training_sentence(measures: Measures) -> str | None:
     return text + "."
 
 
-def _truth_sentence(measures: Measures) -> str | None:
+def _truth_sentence(evaluation: Evaluation) -> str | None:
+    measures = evaluation.numbers
     if not _known(measures, "claims_true"):
-        return None
+        return _UNCHECKED if _known(measures, "fve") and not evaluation.slots else None
     text = f"{number(measures, 'claims_true')} of {measures['claims_true'].n:,} claims are true"
     if _known(measures, "claims_ceiling"):
         text += f"; a linear probe on the same vectors would get {number(measures, 'claims_ceiling')} of them right"
