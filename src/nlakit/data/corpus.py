@@ -180,9 +180,10 @@ class TextCorpus(FileCorpus):
         self._unit = config.options.get("unit", "block" if self._root.is_file() else "file")
         if self._unit not in ("block", "passage", "file"):
             raise ConfigError(f"corpus.options.unit is {self._unit!r}; it must be 'block', 'passage' or 'file'.")
-        self._limit = config.options.get("characters", PASSAGE_CHARACTERS)
-        if isinstance(self._limit, bool) or not isinstance(self._limit, int) or self._limit < 1:
-            raise ConfigError(f"corpus.options.characters is {self._limit!r}; it must be a whole number above 0.")
+        limit = config.options.get("characters", PASSAGE_CHARACTERS)
+        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+            raise ConfigError(f"corpus.options.characters is {limit!r}; it must be a whole number above 0.")
+        self._limit = limit
         if "characters" in config.options and self._unit != "passage":
             raise ConfigError(f"corpus.options.characters needs corpus.options.unit = 'passage'; it is {self._unit!r}.")
 

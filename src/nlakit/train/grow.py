@@ -184,7 +184,7 @@ def _begin(stage: StageFolder, settings: dict[str, Any]) -> bool:
     return has_bfloat16()
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Unborn:
     """What the prompts need of a target that is not there yet."""
 
