@@ -222,6 +222,17 @@ def tiny_corpus_file(path: Path, documents: int = 60, *, sentences: int = 6, see
     return path
 
 
+def tiny_text_file(path: Path, paragraphs: int = 120, *, seed: int = 0) -> Path:
+    """Write a plain text of different paragraphs made of a few fixed sentences, a blank line between them; return its path."""
+    written = []
+    for index in range(paragraphs):
+        rng = random.Random(derive_seed(seed, "tiny text", index))
+        written.append(f"Part {index}. " + " ".join(rng.choices(SENTENCES, k=rng.randint(1, 4))))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n\n".join(written) + "\n", encoding="utf-8")
+    return path
+
+
 def tiny_recipe(folder: Path, *, documents: int = 60, **changes: Any) -> Recipe:
     """Build a recipe whose whole pipeline takes seconds: a tiny target, a small corpus and the extractive teacher.
 

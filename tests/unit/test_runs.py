@@ -116,6 +116,18 @@ def test_the_config_is_rewritten_only_when_the_recipe_changes(tmp_path: Path, re
     assert changed == folder.recipe()
 
 
+def test_a_recipe_that_is_refused_at_once_leaves_no_record(tmp_path: Path, recipe: Recipe) -> None:
+    """Refused before any stage began, a new folder has no config, as before; one that goes on has."""
+    folder = RunFolder(tmp_path / "run")
+    with pytest.raises(ConfigError), folder.recording(recipe):
+        raise ConfigError("no")
+    assert not (folder.path / "config.json").exists()
+
+    with folder.recording(recipe):
+        pass
+    assert recipe == folder.recipe()
+
+
 def test_a_stage_goes_from_absent_over_partial_to_done(tmp_path: Path) -> None:
     """The state of a stage follows what is on the disk, and its outputs can be asked for."""
     folder = RunFolder(tmp_path / "run")

@@ -117,7 +117,7 @@ class Pair:
             raise PairError(f"{str(parts)!r} is no pair: it has no folder {' and no folder '.join(absent)}.")
         live = None
         if load_target or any(is_adapter(parts / name) for name in (VERBALIZER, RECONSTRUCTOR)):
-            live = _load_target(card, target, device, device_map)
+            live = _load_target(card, target or _moved_target(card, folder), device, device_map)
         verbalizer = Verbalizer.load(
             parts / VERBALIZER,
             card.prompts,
@@ -371,6 +371,13 @@ def load_card(name_or_path: str | Path, revision: str | None = None) -> Card:
     if isinstance(found, Path):
         return Card.load(found)
     return released_card(open_sources(*found, weights=False))
+
+
+def _moved_target(card: Card, folder: Path) -> Path | None:
+    """Return the target that the pair's run has grown, when it is no longer where the card says; None for any other."""
+    if not Path(card.target.model).is_absolute() or Path(card.target.model).is_dir():
+        return None
+    return next((place for parent in folder.parents[:2] if (place := parent / "grow" / "target").is_dir()), None)
 
 
 def _load_target(card: Card, target: str | Path | None, device: str, device_map: DeviceMap) -> Target:

@@ -37,6 +37,8 @@ class Kept:
     numbers: dict[str, Number]
     documents: int | None
     max_new_tokens: int
+    unchecked: bool = False
+    """A card shows no readings, and says in a section of its own when claims were not checked."""
 
     @classmethod
     def of(cls, card: Card) -> Kept:
