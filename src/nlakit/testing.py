@@ -19,7 +19,7 @@ from tokenizers.trainers import BpeTrainer
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from nlakit.card import Card, TargetRecord
-from nlakit.config import PromptConfig, Recipe, derive_seed, recipe_from
+from nlakit.config import PromptConfig, Recipe, derive_seed
 from nlakit.models.loading import quiet_transformers
 from nlakit.models.pair import Pair
 from nlakit.models.reconstructor import Reconstructor
@@ -27,6 +27,7 @@ from nlakit.models.sites import default_site
 from nlakit.models.target import Target
 from nlakit.models.verbalizer import Verbalizer
 from nlakit.prompts import Prompts, resolve_prompts
+from nlakit.recipe import recipe_from
 from nlakit.vectors import VectorStats
 
 _SMALL_EXPERTS = {"num_experts_per_tok": 2, "moe_intermediate_size": 32}

@@ -16,7 +16,7 @@ SOURCE = ROOT / "src" / "nlakit"
 # From the bottom up: a module imports only from its own part and from parts on earlier lines.
 LAYERS = (
     ("errors",),
-    ("validation", "config", "explanations", "truth", "progress"),
+    ("validation", "config", "recipe", "explanations", "truth", "progress"),
     ("plugins", "storage", "plan"),
     ("runs",),
     ("vectors",),

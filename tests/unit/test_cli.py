@@ -20,9 +20,10 @@ from nlakit import pipeline
 from nlakit.cli import app, main
 from nlakit.cli.options import load_vectors, parse_positions, read_messages
 from nlakit.cli.output import print_json, print_measures, write_lines
-from nlakit.config import Recipe, load_recipe
+from nlakit.config import Recipe
 from nlakit.errors import InputError, InternalError, RunError, StorageFullError
 from nlakit.progress import Progress
+from nlakit.recipe import load_recipe
 from nlakit.runs import RunFolder
 
 LEAVES = [path[1:] for path, command in commands() if not hasattr(command, "commands")]

@@ -17,14 +17,12 @@ from nlakit.config import (
     SplitConfig,
     derive_seed,
     fingerprint,
-    list_recipes,
-    load_recipe,
     override_settings,
     plain,
     recipe_fields,
-    recipe_from,
 )
 from nlakit.errors import ConfigError, NotFoundError
+from nlakit.recipe import list_recipes, load_recipe, recipe_from
 
 MINIMAL = 'name = "mine"\ndescription = "One of my own."\n'
 

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from nlakit import runs
-from nlakit.config import Recipe, load_recipe, override_settings
+from nlakit.config import Recipe, override_settings
 from nlakit.errors import ConfigError, RunError, StorageFullError
+from nlakit.recipe import load_recipe
 from nlakit.runs import MetricsWriter, RunFolder, read_metrics
 
 SETTINGS = {"seed": 0, "extract": {"rows": 5, "split": {"av": 0.25}}}

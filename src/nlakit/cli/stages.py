@@ -94,9 +94,10 @@ def _run(
     yes: bool,
 ) -> None:
     """Resolve recipe and folder, run one stage or all, and print where the result is."""
-    from nlakit.config import load_recipe, override_settings
+    from nlakit.config import override_settings
     from nlakit.pipeline import run_stages
     from nlakit.progress import Progress
+    from nlakit.recipe import load_recipe
     from nlakit.runs import RunFolder
 
     if name is not None:

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from tests.unit.train.cut import Cut
 
-from nlakit.config import Recipe, load_recipe, override_settings
+from nlakit.config import Recipe, override_settings
 from nlakit.data.corpus import load_corpus
 from nlakit.data.sampling import split_of
 from nlakit.errors import ConfigError, InputError, RunError, UserError
 from nlakit.models.prediction import Prediction
 from nlakit.models.target import Target
 from nlakit.progress import Progress
+from nlakit.recipe import load_recipe
 from nlakit.runs import RunFolder, read_metrics
 from nlakit.testing import tiny_text_file
 from nlakit.train import grow
