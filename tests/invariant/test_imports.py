@@ -17,7 +17,7 @@ SOURCE = ROOT / "src" / "nlakit"
 LAYERS = (
     ("errors",),
     ("config", "explanations", "truth", "progress"),
-    ("plugins", "storage"),
+    ("plugins", "storage", "plan"),
     ("runs",),
     ("vectors",),
     ("prompts",),

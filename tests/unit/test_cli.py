@@ -371,3 +371,14 @@ def test_measures_are_printed_with_interval_count_and_split(capsys: pytest.Captu
         "fve          0.500  0.400 to 0.610  20  heldout",
         "claims_true  -      -               0   heldout",
     ] == capsys.readouterr().out.splitlines()
+
+
+def test_a_device_that_is_not_there_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--device names where models run; one that PyTorch does not have ends with a message that says what to give."""
+    monkeypatch.setenv("NLAKIT_DEVICE", "auto")  # put back afterwards
+
+    assert ended(["--device", "cuda:99", "read", "hello"]) == 2
+
+    assert "the device 'cuda:99' cannot be used" in capsys.readouterr().err

@@ -15,7 +15,7 @@ import pytest
 
 from nlakit import runs
 from nlakit.config import Recipe, load_recipe, override_settings
-from nlakit.errors import RunError, StorageFullError
+from nlakit.errors import ConfigError, RunError, StorageFullError
 from nlakit.runs import MetricsWriter, RunFolder, read_metrics
 
 SETTINGS = {"seed": 0, "extract": {"rows": 5, "split": {"av": 0.25}}}
@@ -272,3 +272,14 @@ def test_what_was_measured_is_no_output(tmp_path: Path) -> None:
     assert {"rows_per_second": 1.5} == measured
     assert {"rows": 3} == stage.outputs
     assert "measured" not in json.loads((stage.path / "done.json").read_text())
+
+
+def test_a_command_that_is_refused_leaves_no_folder(tmp_path: Path) -> None:
+    """What is refused before any stage began leaves nothing behind: no folder where none was, no record where one was."""
+    (tmp_path / "empty").mkdir()
+    for name, expected in (("new", None), ("empty", [])):
+        folder = RunFolder(tmp_path / name)
+        with pytest.raises(ConfigError), folder.lock(), folder.recording(load_recipe("terrarium-quick")):
+            raise ConfigError("no such layer")
+        left = tmp_path / name
+        assert (sorted(p.name for p in left.iterdir() if p.name != ".lock") if left.exists() else None) == expected

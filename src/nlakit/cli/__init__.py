@@ -44,11 +44,22 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[
+    *,
+    version: Annotated[  # noqa: ARG001 - its callback acts
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
     ] = False,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            "--device",
+            envvar="NLAKIT_DEVICE",
+            metavar="cpu|cuda|cuda:N",
+            help="Where models run; default: a GPU that PyTorch can use, else the processor.",
+        ),
+    ] = None,
 ) -> None:
-    pass
+    if device is not None:
+        os.environ["NLAKIT_DEVICE"] = device  # read wherever a model is loaded, in worker processes too
 
 
 stages.register(app)

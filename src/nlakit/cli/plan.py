@@ -59,9 +59,7 @@ def plan(
         print_json({**asdict(found), "parameters": sizes.parameters, "teacher_price": cost})
         return
     per_gpu = GPUS[gpu.partition(":")[0].upper()].memory_gib
-    typer.echo(
-        f"{model}: {sizes.parameters / 1e9:.2f} B parameters, {sizes.n_layers} blocks of width {sizes.d_model}; "
-    )
+    typer.echo(f"{model}: {sizes.parameters / 1e9:.2f} B parameters, {sizes.n_layers} blocks of width {sizes.d_model}")
     print_table(
         ["what", "takes"],
         [
@@ -77,6 +75,8 @@ def plan(
     typer.echo(
         f"{'Adapters on one frozen base' if lora else 'Whole models'}, {known.train.steps} steps. How: docs/plan.md"
     )
+    if count > 1:
+        typer.echo(f"nlakit trains on one GPU so far; for {count} the work is taken as shared evenly.")
 
 
 def _memory(needed: float, there: float) -> str:

@@ -32,6 +32,10 @@ from nlakit.storage import require_free_space, storage_errors
 SIDE_FILES = ("*.yaml", "*.json", "*.jinja")
 ALL_FILES = ("*.safetensors", *SIDE_FILES)
 """What is fetched: weights, settings and tokenizer; nothing that could run code."""
+MODEL_FILES = (*ALL_FILES, "*.txt", "*.model")
+"""The same of a language model, whose tokenizer may be kept in files of its own."""
+OTHER_WEIGHTS = ("original/*", "consolidated*", "onnx/*")
+"""Copies of a model's weights for other programs."""
 REPOSITORY = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 """What a name on the Hub looks like."""
 
@@ -125,6 +129,28 @@ def download(repository: Repository, patterns: Sequence[str] = ALL_FILES, ignore
     return Fetched(name, Path(folder), Path(folder).name)
 
 
+def fetch_model(name: str, revision: str | None = None, patterns: Sequence[str] = MODEL_FILES) -> Fetched:
+    """Bring a language model to the disk, at the commit that its revision stands for now.
+
+    Raises ``ModelError`` when there is no such model, it has no weights in safetensors or no such revision, and as
+    :func:`download` does.
+    """
+    try:
+        repository = look_up(name, revision, ["config.json"])
+    except PairError as error:  # an unknown revision
+        raise ModelError(str(error)) from error
+    if repository is None:
+        raise ModelError(
+            f"there is no model {name!r} on the Hugging Face Hub that you may read, and no such folder here; a private one "
+            "needs 'hf auth login'."
+        )
+    if not any(path.endswith(".safetensors") for path in repository.sizes):
+        raise ModelError(
+            f"the repository {name!r} has no weights in safetensors; other formats could run code and are not read."
+        )
+    return download(repository, patterns, OTHER_WEIGHTS)
+
+
 def patiently(ask: Callable[[], T]) -> T:
     """Ask again, after a while, when the Hub answers with a fault of its own or that it is asked too often."""
     for attempt in range(ATTEMPTS - 1):
@@ -175,8 +201,8 @@ def _refused(name: str, error: HfHubHTTPError) -> ModelError:
 
 def _unreachable(name: str) -> UnreachableError:
     return UnreachableError(
-        f"the Hugging Face Hub cannot be reached and {name!r} was not downloaded before; connect to the network, or give the "
-        "folder that holds the pair."
+        f"the Hugging Face Hub cannot be reached and {name!r} was not downloaded before; connect to the network, or give "
+        "a folder on this disk."
     )
 
 

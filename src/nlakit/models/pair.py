@@ -24,9 +24,11 @@ from torch import Tensor
 
 from nlakit import plugins
 from nlakit.card import CARD_FILE, Card
+from nlakit.config import AUTO
 from nlakit.errors import CardError, InputError, ModelError, PairError
 from nlakit.explanations import Explanation
 from nlakit.models.adapters import is_adapter
+from nlakit.models.loading import DeviceMap
 from nlakit.models.locate import WARM_START, locate
 from nlakit.models.readings import (
     EARLY_POSITIONS,
@@ -43,7 +45,7 @@ from nlakit.models.reference.hub import Half
 from nlakit.models.reference.load import Sources, load_released, open_sources, released_card
 from nlakit.models.sampler import sample
 from nlakit.models.sites import Site
-from nlakit.models.target import DeviceMap, Encoded, Target
+from nlakit.models.target import Encoded, Target
 from nlakit.models.verbalizer import Verbalizer
 from nlakit.prompts import tokenizer_fingerprint
 from nlakit.storage import atomic_folder
@@ -83,7 +85,7 @@ class Pair:
         cls,
         name_or_path: str | Path = plugins.DEFAULT_PAIR,
         *,
-        device: str = "cpu",
+        device: str = AUTO,
         device_map: DeviceMap = None,
         load_target: bool = True,
         target: str | Path | None = None,
@@ -142,7 +144,7 @@ class Pair:
         *,
         injection: str | None = None,
         base: str | Path | None = None,
-        device: str = "cpu",
+        device: str = AUTO,
         device_map: DeviceMap = None,
         load_target: bool = True,
         target: str | Path | None = None,

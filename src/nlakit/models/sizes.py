@@ -8,8 +8,10 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from nlakit.errors import ModelError
+from nlakit.models.decoder import find_parts
+from nlakit.models.hub import fetch_model
+from nlakit.models.loading import find_folder, quiet_transformers
 from nlakit.models.sites import Site
-from nlakit.models.target import find_folder, find_parts, quiet_transformers
 from nlakit.plan import Sizes
 
 
@@ -19,11 +21,10 @@ def sizes_of(name: str, layer: int | None, revision: str | None = None) -> Sizes
     Raises ``ModelError`` for a model whose configuration cannot be had or whose blocks cannot be found, and for a layer that
     it does not have.
     """
-    folder = find_folder(name)
-    options = {} if revision is None else {"revision": revision}
+    folder = find_folder(name) or fetch_model(name, revision, ("config.json",)).folder
     try:
         with quiet_transformers(), torch.device("meta"):
-            config = AutoConfig.from_pretrained(folder if folder is not None else name, **options)
+            config = AutoConfig.from_pretrained(folder)
             model = AutoModelForCausalLM.from_config(config)
     except Exception as error:  # transformers raises whatever the file at fault makes it raise
         raise ModelError(f"cannot size the model {name!r}: {type(error).__name__}: {error}") from error
@@ -34,7 +35,7 @@ def sizes_of(name: str, layer: int | None, revision: str | None = None) -> Sizes
         raise ModelError(f"{Site('resid', read)} asks for block {read}, and {name!r} has blocks 0 to {n_layers - 1}.")
     text = config.get_text_config()
     used = [_active(block, text) for block in parts.blocks]
-    embedding = parts.embedding.weight.numel()
+    embedding = sum(weight.numel() for weight in parts.embedding.parameters())
     parameters = sum(weight.numel() for weight in model.parameters())
     return Sizes(
         parameters=parameters,

@@ -60,24 +60,6 @@ def test_log_probs_have_the_gradient_of_the_plain_computation():
         torch.testing.assert_close(right.grad, left.grad, atol=1e-4, rtol=1e-3, msg=name)
 
 
-def test_gradient_checkpointing_gives_the_same_numbers():
-    """Without a cache, as gradient checkpointing demands, values and gradients are the same."""
-    plain, checkpointed = make(), make()
-    checkpointed.model.train()
-    enable = getattr(checkpointed.model, "activation_checkpointing_enable", None)  # its name from 5.23 on
-    (enable or checkpointed.model.gradient_checkpointing_enable)()
-    ids = [plain.encode_explanation(text) for text in TEXTS]
-
-    expected, _ = plain.log_probs(vectors(3), ids)
-    found, _ = checkpointed.log_probs(vectors(3), ids)
-    expected.sum().backward()
-    found.sum().backward()
-
-    torch.testing.assert_close(expected, found, atol=1e-5, rtol=1e-5)
-    left, right = (v.model.model.layers[0].mlp.up_proj.weight.grad for v in (plain, checkpointed))
-    torch.testing.assert_close(left, right, atol=1e-4, rtol=1e-3)
-
-
 @torch.no_grad()
 def test_logits_are_computed_at_completion_tokens_only():
     """The output layer sees one state for each real completion token, and one for the prefix."""
