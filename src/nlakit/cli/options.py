@@ -19,12 +19,16 @@ if TYPE_CHECKING:
 PairOption = Annotated[
     str,
     typer.Option(
-        "--pair", metavar="PAIR", help="Name of an installed pair, a folder with one, or OWNER/NAME on the Hub."
+        "--pair",
+        metavar="PAIR",
+        help="Name of an installed pair, a folder with one, or OWNER/NAME[@REVISION] on the Hub.",
     ),
 ]
 PairArgument = Annotated[
     str,
-    typer.Argument(metavar="PAIR", help="Name of an installed pair, a folder with one, or OWNER/NAME on the Hub."),
+    typer.Argument(
+        metavar="PAIR", help="Name of an installed pair, a folder with one, or OWNER/NAME[@REVISION] on the Hub."
+    ),
 ]
 RecipeArgument = Annotated[
     str | None,

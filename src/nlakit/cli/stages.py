@@ -120,7 +120,10 @@ def _run(
 
 def evaluate(
     pair: Annotated[
-        str, typer.Argument(metavar="PAIR", help="Name of an installed pair, a folder with one, or a run folder.")
+        str,
+        typer.Argument(
+            metavar="PAIR", help="Name of an installed pair, a folder with one, a run folder, or OWNER/NAME on the Hub."
+        ),
     ] = DEFAULT_PAIR,
     rows: Annotated[
         int | None,
@@ -149,6 +152,7 @@ def evaluate(
       nlakit evaluate
       nlakit evaluate runs/demo
       nlakit evaluate runs/demo/pair --rows 200 --json
+      nlakit evaluate me/my-pair
     """
     from nlakit.config import plain
     from nlakit.evaluate.evaluation import by_reason
