@@ -25,6 +25,7 @@ LAYERS = (
     ("models",),
     ("data",),
     ("train", "evaluate"),
+    ("doctor",),
     ("terrarium",),
     ("pipeline",),
     ("cli", "testing"),

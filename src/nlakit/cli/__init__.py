@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from nlakit.cli import inspect, pairs, plan, stages, terrarium
+from nlakit.cli import doctor, inspect, pairs, plan, stages, terrarium
 from nlakit.errors import UserError
 from nlakit.storage import is_disk_full
 
@@ -55,6 +55,7 @@ stages.register(app)
 pairs.register(app)
 inspect.register(app)
 plan.register(app)
+doctor.register(app)
 terrarium.register(app)
 
 
