@@ -28,6 +28,8 @@ Positive = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
 Rate = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 StorageDtype = Literal["float32", "bfloat16"]
+ComputeDtype = Literal["auto", "float32", "bfloat16"]
+AUTO = "auto"
 OptimizerName = Literal["adamw", "muon"]
 
 SPLITS = ("av", "ar", "rl", "heldout")
@@ -81,8 +83,8 @@ class TargetConfig(Settings):
     """Commit, tag or branch on the hub; none for the default branch. Folders have no revision."""
     site: str = ""
     """Where a vector is read: ``resid.K`` is the output of block K, counted from 0. Empty for two-thirds depth (paper)."""
-    dtype: StorageDtype = "float32"
-    """Number type the target computes in."""
+    dtype: ComputeDtype = "auto"
+    """Number type the target computes in; `auto` is float32 on a processor and the stored one on a GPU."""
 
 
 class CorpusConfig(Settings):
@@ -205,6 +207,15 @@ class AdapterConfig(Settings):
     """An adapter's output is scaled by alpha / rank (our choice)."""
 
 
+class MemoryConfig(Settings):
+    """What training may keep in memory. Nothing here changes what is learnt, but for rounding."""
+
+    recompute: Literal["auto", "always", "never"] = "auto"
+    """Whether the inside of blocks is computed again in the backward pass instead of kept; `auto` is from 0.5 B parameters on."""
+    fill: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """Share of the memory that is free which a backward pass may take; micro-batches that would need more are cut (our choice)."""
+
+
 class WarmStartConfig(Settings):
     """Supervised training of both halves on the teacher's explanations."""
 
@@ -214,6 +225,8 @@ class WarmStartConfig(Settings):
     """Passes over the ``ar`` split; fractions are allowed (its code: 1)."""
     batch_size: Positive = 64
     """Rows in one optimizer step (our choice; paper: 256)."""
+    micro_batch: Positive = 64
+    """Most rows in one backward pass; fewer where the memory does not hold them (`memory.fill`)."""
     optimizer: OptimizerName = "adamw"
     """``muon`` trains the matrices of the blocks with Muon: much faster for tiny models (LOG.md)."""
     verbalizer_learning_rate: Rate = 5e-4
@@ -266,7 +279,7 @@ class TrainConfig(Settings):
     final_learning_rate: Fraction = 1.0
     """Share of both learning rates that is left at the last step, after half a cosine; 1 keeps them (our choice)."""
     micro_batch: Positive = 64
-    """Samples in one backward pass; changes memory, not the result (our choice)."""
+    """Most samples in one backward pass; fewer where the memory does not hold them (`memory.fill`)."""
     checkpoint_every: Positive = 50
     """Steps between checkpoints (our choice)."""
     evaluate_every: Positive = 25
@@ -313,6 +326,8 @@ class Recipe(Settings):
     """Prompts of the pair."""
     adapters: AdapterConfig = AdapterConfig()
     """Whether both halves are adapters on one frozen base."""
+    memory: MemoryConfig = MemoryConfig()
+    """What training may keep in memory."""
     warm_start: WarmStartConfig = WarmStartConfig()
     """Supervised training of both halves."""
     train: TrainConfig = TrainConfig()

@@ -15,6 +15,7 @@
     │   ├── EndpointError             (ConnectionError)  an endpoint refuses the key or the request, or gives no answer
     │   ├── SpendingError             (RuntimeError)     a cost was not approved, or its cap is reached
     │   ├── StorageFullError          (OSError)          the disk is full
+    │   ├── DeviceMemoryError         (MemoryError)      not even the smallest piece of work fits into memory
     │   ├── MissingExtraError         (ImportError)      an optional package is not installed
     │   ├── NotFoundError             (LookupError)      no plugin, recipe or pair has this name
     │   └── DivergedError             (ArithmeticError)  training made numbers that are not finite
@@ -84,6 +85,10 @@ class SpendingError(UserError, RuntimeError):
 
 class StorageFullError(UserError, OSError):
     """The disk is full; what was there before is untouched."""
+
+
+class DeviceMemoryError(UserError, MemoryError):
+    """Not even the smallest piece of work fits into the memory that is free."""
 
 
 class MissingExtraError(UserError, ImportError):

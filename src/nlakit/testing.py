@@ -20,10 +20,11 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFa
 
 from nlakit.card import Card, TargetRecord
 from nlakit.config import PromptConfig, Recipe, derive_seed, recipe_from
+from nlakit.models.loading import quiet_transformers
 from nlakit.models.pair import Pair
 from nlakit.models.reconstructor import Reconstructor
 from nlakit.models.sites import default_site
-from nlakit.models.target import Target, quiet_transformers
+from nlakit.models.target import Target
 from nlakit.models.verbalizer import Verbalizer
 from nlakit.prompts import Prompts, resolve_prompts
 from nlakit.vectors import VectorStats

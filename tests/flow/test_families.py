@@ -9,7 +9,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from nlakit import Pair
 from nlakit.errors import ModelError
-from nlakit.models.target import Target, quiet_transformers
+from nlakit.models.loading import quiet_transformers
+from nlakit.models.target import Target
 from nlakit.pipeline import run_stages
 from nlakit.progress import Progress
 from nlakit.runs import RunFolder

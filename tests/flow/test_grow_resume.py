@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from nlakit.errors import RunError
-from nlakit.models.target import load_tokenizer
+from nlakit.models.loading import load_tokenizer
 from nlakit.progress import Progress
 from nlakit.runs import folder_lock, read_metrics
 from nlakit.terrarium import target_folder

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from nlakit.config import PromptConfig
 from nlakit.errors import CardError, InputError, ModelError
-from nlakit.models.target import Target, load_tokenizer
+from nlakit.models.loading import load_tokenizer
+from nlakit.models.target import Target
 from nlakit.prompts import (
     RECONSTRUCTOR,
     VERBALIZER,

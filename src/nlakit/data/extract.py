@@ -97,7 +97,7 @@ def store_settings(recipe: Recipe, target: Target, site: Site, corpus: str) -> d
     changes nothing, and neither does the number of workers.
     """
     return {
-        "target": {"fingerprint": target.fingerprint, "dtype": recipe.target.dtype},
+        "target": {"fingerprint": target.fingerprint, "dtype": target.dtype},
         "tokenizer": tokenizer_fingerprint(target.tokenizer),
         "corpus": {**recipe.corpus.model_dump(mode="json", exclude={"path"}), "fingerprint": corpus},
         "site": str(site),

@@ -19,8 +19,9 @@ from nlakit.data.instruction import INSTRUCTION, Reply, explain_reply, instruct
 from nlakit.data.teachers import Context, Source
 from nlakit.errors import ConfigError, InputError, InternalError, PairError
 from nlakit.explanations import CLOSE_TAG, Explanation
+from nlakit.models.loading import quiet_transformers
 from nlakit.models.pair import Pair, pair_folder
-from nlakit.models.target import Target, quiet_transformers
+from nlakit.models.target import Target
 from nlakit.models.verbalizer import configured_ends
 from nlakit.plugins import DEFAULT_PAIR
 from nlakit.prompts import encode_once

@@ -59,8 +59,8 @@ class Source:
 
     target: TargetConfig
     """How the target is loaded."""
-    fingerprint: str
-    """Hash over the target's weights."""
+    fingerprint: str | None
+    """Hash over the target's weights; None for a released pair, which does not record it."""
     site: str
     """Where in the target the vectors were read, such as ``resid.3``."""
 

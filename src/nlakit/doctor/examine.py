@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from nlakit.config import AUTO
 from nlakit.doctor.findings import Check, Finding, Look, Result, failure, finding, not_applicable
 from nlakit.doctor.opening import open_subject
 from nlakit.doctor.subject import Subject
 from nlakit.doctor.table import CHECKS
 from nlakit.errors import NlakitError
+from nlakit.models.loading import quiet_transformers
 from nlakit.models.pair import Pair
-from nlakit.models.target import Target, quiet_transformers
+from nlakit.models.target import Target
 from nlakit.plugins import DEFAULT_PAIR
 from nlakit.progress import Progress
 
@@ -34,7 +36,7 @@ NEEDED = {
 
 
 def examine(
-    what: str | Path | Target | Pair = DEFAULT_PAIR, *, device: str = "cpu", progress: Progress | None = None
+    what: str | Path | Target | Pair = DEFAULT_PAIR, *, device: str = AUTO, progress: Progress | None = None
 ) -> list[Finding]:
     """Examine a pair, a model, a run or a store, by name, folder, or as it is in memory; findings by their numbers.
 

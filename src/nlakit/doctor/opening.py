@@ -15,7 +15,7 @@ import torch
 
 from nlakit import plugins
 from nlakit.card import CARD_FILE, Card, TargetRecord
-from nlakit.config import Recipe, TrainConfig
+from nlakit.config import AUTO, Recipe, TrainConfig
 from nlakit.data.manifest import MANIFEST
 from nlakit.data.store import Store
 from nlakit.doctor.subject import Subject, read_rows
@@ -44,7 +44,7 @@ from nlakit.vectors import VectorStats
 T = TypeVar("T")
 
 
-def open_subject(what: str | Path | Target | Pair, device: str = "cpu") -> Subject:
+def open_subject(what: str | Path | Target | Pair, device: str = AUTO) -> Subject:
     """Open a pair, model, run or store, by name or folder; a loaded target or pair is taken as it is.
 
     What lies there and is broken comes back with the reason in ``closed``. Raises ``NotFoundError`` for a name that is not

@@ -17,9 +17,9 @@ from torch import Tensor
 from nlakit.config import derive_seed
 from nlakit.doctor.findings import Result, failure, held, not_applicable, passed
 from nlakit.doctor.subject import Subject, present
+from nlakit.models.decoder import find_parts
 from nlakit.models.inject import tolerance
 from nlakit.models.sampler import Sample, sample
-from nlakit.models.target import find_parts
 from nlakit.models.verbalizer import Verbalizer
 from nlakit.train.alarms import Limits, vector_ignored
 from nlakit.train.grpo import rollout_gap

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from nlakit.card import REPLACE
 from nlakit.errors import CardError, InputError, InternalError
-from nlakit.models.target import block_output, find_parts
+from nlakit.models.decoder import block_output, find_parts
 from nlakit.prompts import Marker
 
 

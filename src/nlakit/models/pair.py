@@ -23,16 +23,18 @@ from torch import Tensor
 
 from nlakit import plugins
 from nlakit.card import CARD_FILE, Card
+from nlakit.config import AUTO
 from nlakit.errors import CardError, InputError, ModelError, PairError, not_found
 from nlakit.explanations import Explanation
 from nlakit.models.adapters import is_adapter
+from nlakit.models.loading import DeviceMap
 from nlakit.models.readings import Reading, Score, ScoredExplanation, flags_for
 from nlakit.models.reconstructor import Reconstructor
 from nlakit.models.reference.hub import Half, find_released
 from nlakit.models.reference.load import Sources, load_released, open_sources, released_card
 from nlakit.models.sampler import sample
 from nlakit.models.sites import Site
-from nlakit.models.target import DeviceMap, Target
+from nlakit.models.target import Target
 from nlakit.models.verbalizer import Verbalizer
 from nlakit.prompts import tokenizer_fingerprint
 from nlakit.storage import atomic_folder
@@ -81,7 +83,7 @@ class Pair:
         cls,
         name_or_path: str | Path = plugins.DEFAULT_PAIR,
         *,
-        device: str = "cpu",
+        device: str = AUTO,
         device_map: DeviceMap = None,
         load_target: bool = True,
         target: str | Path | None = None,
@@ -129,7 +131,7 @@ class Pair:
         *,
         injection: str | None = None,
         base: str | Path | None = None,
-        device: str = "cpu",
+        device: str = AUTO,
         device_map: DeviceMap = None,
         load_target: bool = True,
         target: str | Path | None = None,
@@ -339,7 +341,7 @@ def released_halves(name_or_path: str | Path) -> tuple[Half, Half] | None:
 
 
 def load_target_of(
-    card: Card, target: str | Path | None = None, device: str = "cpu", device_map: DeviceMap = None
+    card: Card, target: str | Path | None = None, device: str = AUTO, device_map: DeviceMap = None
 ) -> Target:
     """Load the target that a card names, or the one that lies elsewhere now."""
     known = card.target
@@ -347,7 +349,7 @@ def load_target_of(
 
 
 def load_verbalizer_of(
-    card: Card, folder: Path, device: str = "cpu", device_map: DeviceMap = None, base: Target | None = None
+    card: Card, folder: Path, device: str = AUTO, device_map: DeviceMap = None, base: Target | None = None
 ) -> Verbalizer:
     """Load the verbalizer of a pair's folder as its card says; an adapter needs ``base``."""
     return Verbalizer.load(
@@ -363,7 +365,7 @@ def load_verbalizer_of(
 
 
 def load_reconstructor_of(
-    card: Card, folder: Path, device: str = "cpu", device_map: DeviceMap = None, base: Target | None = None
+    card: Card, folder: Path, device: str = AUTO, device_map: DeviceMap = None, base: Target | None = None
 ) -> Reconstructor:
     """Load the reconstructor of a pair's folder as its card says; an adapter needs ``base``."""
     site = Site.parse(card.site)

@@ -23,11 +23,14 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
-from nlakit.config import AdapterConfig
+from nlakit.config import AUTO, AdapterConfig
 from nlakit.errors import InputError, ModelError
 from nlakit.models.adapters import AdapterView, add_adapter, is_adapter, load_adapter, lora, truncated_view
+from nlakit.models.compute import Compute
+from nlakit.models.decoder import block_output, find_parts
+from nlakit.models.loading import DeviceMap, load_placed, load_tokenizer
 from nlakit.models.sites import Site, decoder_inputs
-from nlakit.models.target import DeviceMap, Target, block_output, find_parts, load_placed, load_tokenizer
+from nlakit.models.target import Target
 from nlakit.models.verbalizer import require_finite_weights, save_weights
 from nlakit.prompts import Prompts, control_tokens, encode_many, escape
 from nlakit.storage import atomic_write_bytes
@@ -51,6 +54,7 @@ class Reconstructor(nn.Module):
         self.backbone = backbone
         self.tokenizer = tokenizer
         self.prompts = prompts
+        self.compute = Compute()
         self._controls = control_tokens(tokenizer)
         config = backbone.config.get_text_config()
         width: int = config.hidden_size
@@ -66,7 +70,7 @@ class Reconstructor(nn.Module):
     def from_target(cls, target: Target, site: Site, prompts: Prompts, adapters: AdapterConfig | None = None) -> Self:
         """Start from a trainable copy of the target's blocks 0..K, or with ``adapters`` from an adapter on them.
 
-        On the CPU a copy is float32 whatever the target's dtype.
+        A copy is float32 whatever the target's dtype: small steps are lost in bfloat16.
         """
         site.check(target)
         blocks = site.layer + 1
@@ -75,9 +79,7 @@ class Reconstructor(nn.Module):
                 target.model, ADAPTER, lora(target, blocks, adapters), truncated_view(target, blocks)
             )
         else:
-            backbone = truncated_copy(target, blocks).requires_grad_(True)
-            if target.device.type == "cpu":
-                backbone = backbone.float()
+            backbone = truncated_copy(target, blocks).float().requires_grad_(True)
         return cls(backbone, target.tokenizer, prompts)
 
     @property
@@ -92,7 +94,8 @@ class Reconstructor(nn.Module):
 
     def forward(self, tokens_BT: Tensor, mask_BT: Tensor) -> Tensor:
         """Return ``vectors_BD`` in float32, read at the right-most real token; padding may be on either side."""
-        out = self.backbone(**decoder_inputs(tokens_BT, mask_BT, self.takes_positions), use_cache=False)
+        with self.compute.running(self.backbone):
+            out = self.backbone(**decoder_inputs(tokens_BT, mask_BT, self.takes_positions), use_cache=False)
         states_BTD = block_output(out.last_hidden_state)
         columns_T = torch.arange(mask_BT.shape[1], device=mask_BT.device)
         last_B = (mask_BT.long() * columns_T).argmax(dim=1)
@@ -164,7 +167,7 @@ class Reconstructor(nn.Module):
         folder: Path,
         prompts: Prompts,
         *,
-        device: str = "cpu",
+        device: str = AUTO,
         device_map: DeviceMap = None,
         base: Target | None = None,
         site: Site | None = None,
@@ -176,14 +179,16 @@ class Reconstructor(nn.Module):
         the decoder is kept.
         """
         head = load_head(folder)
+        options: dict[str, Any] = {}
         if base is not None and site is not None and is_adapter(folder):
             backbone = load_adapter(base.model, ADAPTER, folder, truncated_view(base, site.layer + 1))
+            last_block = base.blocks[site.layer]
         else:
             options = {"config": read_config(folder)}
             whole = load_placed(AutoModel, folder, device, device_map, without_norm=True, **options)
             parts = find_parts(whole)
             setattr(parts.decoder, parts.norm_name, nn.Identity())
-            backbone = parts.decoder
+            backbone, last_block = parts.decoder, parts.blocks[-1]
         if head.in_features != backbone.config.get_text_config().hidden_size:
             raise ModelError(
                 f"the head in {folder} takes states of width {head.in_features}, and its backbone gives "
@@ -191,7 +196,7 @@ class Reconstructor(nn.Module):
             )
         found = cls(backbone, load_tokenizer(folder, **options), prompts, head)
         require_finite_weights(found, folder)
-        head.to(device if device_map is None else next(parts.blocks[-1].parameters()).device)
+        head.to(next(last_block.parameters()).device)  # of a spread backbone, where its states come out
         return found.eval()
 
 

@@ -25,6 +25,8 @@ from nlakit.models.verbalizer import Verbalizer
 from nlakit.vectors import check_vectors
 
 BATCH_ROWS = 256
+CACHE_BYTES = 8 * 2**30
+"""Most that keys and values of a batch may take; a fixed number, so that what is drawn does not depend on free memory."""
 COMPACTION_STEPS = 3  # dropping ended rows copies the cache, which costs about this many decoding steps of the batch
 
 
@@ -88,9 +90,9 @@ def sample(
     verbalizer.model.eval()
     decoded: list[_Decoded] = []
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), verbalizer.compute.running(verbalizer.model):
             shared = prefix_cache(verbalizer.model, verbalizer.shared_ids)
-            step = max(1, batch_rows // samples)
+            step = max(1, _rows_that_fit(shared, len(verbalizer.prompt_ids) + limit, batch_rows) // samples)
             for start in range(0, len(vectors_ND), step):
                 generator = torch.Generator(verbalizer.device).manual_seed(derive_seed(seed, "sample", start))
                 decoder = _Decoder(verbalizer, temperature, generator, keep_log_probs)
@@ -98,6 +100,20 @@ def sample(
     finally:
         verbalizer.model.train(was_training)
     return [item for raw in decoded for item in _finish(verbalizer, raw)]
+
+
+def _rows_that_fit(shared: DynamicCache, tokens: int, wanted: int) -> int:
+    """How many of the wanted rows, of so many tokens each, the cache may hold, judged by what the shared tokens take."""
+    states = [
+        state
+        for layer in shared.layers
+        for name in ("keys", "values")
+        if (state := getattr(layer, name, None)) is not None
+    ]
+    read = max((state.shape[-2] for state in states), default=0)
+    if not read:
+        return wanted
+    return min(wanted, int(CACHE_BYTES // (tokens * sum(state.nbytes for state in states) / read)))
 
 
 class _Decoder:

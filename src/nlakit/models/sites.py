@@ -18,7 +18,8 @@ from torch import Tensor
 
 from nlakit.errors import ConfigError, InputError, InternalError, ModelError
 from nlakit.models.adapters import switch
-from nlakit.models.target import Target, block_output
+from nlakit.models.decoder import block_output
+from nlakit.models.target import Target
 
 _PATTERN = re.compile(r"(?P<kind>resid)\.(?P<layer>\d{1,4})")
 

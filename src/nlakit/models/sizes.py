@@ -8,8 +8,9 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from nlakit.errors import ModelError
+from nlakit.models.decoder import find_parts
+from nlakit.models.loading import find_folder, quiet_transformers
 from nlakit.models.sites import Site
-from nlakit.models.target import find_folder, find_parts, quiet_transformers
 from nlakit.plan import Sizes
 
 
@@ -34,7 +35,7 @@ def sizes_of(name: str, layer: int | None, revision: str | None = None) -> Sizes
         raise ModelError(f"{Site('resid', read)} asks for block {read}, and {name!r} has blocks 0 to {n_layers - 1}.")
     text = config.get_text_config()
     used = [_active(block, text) for block in parts.blocks]
-    embedding = parts.embedding.weight.numel()
+    embedding = sum(weight.numel() for weight in parts.embedding.parameters())
     parameters = sum(weight.numel() for weight in model.parameters())
     return Sizes(
         parameters=parameters,

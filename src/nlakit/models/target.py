@@ -12,27 +12,31 @@ import hashlib
 import inspect
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 from jinja2 import TemplateError
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer
-from transformers.utils import logging as hf_logging
+from transformers import AutoModelForCausalLM
 
 from nlakit import plugins
-from nlakit.errors import InputError, ModelError, missing_extra, nearest
+from nlakit.config import AUTO
+from nlakit.errors import InputError, ModelError, nearest
+from nlakit.models.decoder import block_output, find_parts, window
+from nlakit.models.loading import (
+    DeviceMap,
+    find_folder,
+    load_placed,
+    load_tokenizer,
+    resolve_device,
+    resolve_dtype,
+)
 from nlakit.prompts import control_tokens, encode_once, escape, render_chat
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-DeviceMap = str | dict[str, Any] | None
-"""How transformers spreads weights: "auto", a mapping from modules to devices, or ``None`` for one device."""
 FINGERPRINT_SAMPLES = 16  # values read from every weight tensor
 CHARACTERS_PER_TOKEN = 32
 """A text that may be cut is cut to this many characters for each token that may be read, before it is tokenised: no
@@ -49,140 +53,6 @@ class Encoded:
 
     def __len__(self) -> int:
         return len(self.ids)
-
-
-@dataclass(frozen=True, slots=True)
-class DecoderParts:
-    """Where the parts of a decoder live; ``blocks_name`` and ``norm_name`` are attributes of ``decoder``."""
-
-    decoder: Any
-    blocks: nn.ModuleList
-    blocks_name: str
-    final_norm: nn.Module
-    norm_name: str
-    embedding: nn.Module
-
-
-def find_parts(model: Any) -> DecoderParts:
-    """Find the text decoder's blocks, final norm and embedding by asking the model.
-
-    The blocks are the decoder's ``ModuleList`` with as many entries as the text configuration has
-    layers; the final norm is the first module after it that has weights. Raises ``ModelError``
-    where either is missing.
-    """
-    decoder = model.get_decoder() if hasattr(model, "get_decoder") else model
-    n_layers = decoder.config.get_text_config().num_hidden_layers
-    children = list(decoder.named_children())
-    lists = [
-        index
-        for index, (_, child) in enumerate(children)
-        if isinstance(child, nn.ModuleList) and len(child) == n_layers
-    ]
-    if len(lists) != 1:
-        raise ModelError(
-            f"{type(decoder).__name__} has {len(lists)} lists of {n_layers} blocks among {[name for name, _ in children]}; "
-            "exactly one was expected. nlakit reads decoder-only models with one stack of blocks."
-        )
-    after = [(name, child) for name, child in children[lists[0] + 1 :] if any(p.ndim == 1 for p in child.parameters())]
-    if not after:
-        raise ModelError(f"{type(decoder).__name__} has no norm after its blocks; its last layer cannot be told apart.")
-    blocks_name, blocks = children[lists[0]]
-    norm_name, norm = after[0]
-    return DecoderParts(decoder, blocks, blocks_name, norm, norm_name, model.get_input_embeddings())
-
-
-def block_output(output: Any) -> Tensor:
-    """Return the hidden states from what a block's forward returned (a tensor, or a tuple that starts with it)."""
-    return output[0] if isinstance(output, tuple) else output
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Silence loading bars and reports of transformers; what they say is checked and raised instead."""
-    verbosity = hf_logging.get_verbosity()
-    bars = hf_logging.is_progress_bar_enabled()
-    hf_logging.set_verbosity_error()
-    hf_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        hf_logging.set_verbosity(verbosity)
-        if bars:
-            hf_logging.enable_progress_bar()
-
-
-def load_model(loader: Any, name: str | Path, *, without_norm: bool = False, **options: Any) -> Any:
-    """Load weights with a transformers auto class and refuse missing, unexpected or misshapen ones.
-
-    transformers fills missing weights with random numbers and only prints a report; here that is a
-    ``ModelError``. ``without_norm`` accepts a decoder that was saved without its final norm, and one that was saved with
-    an output layer.
-    """
-    try:
-        with quiet_transformers():
-            model, info = loader.from_pretrained(name, output_loading_info=True, **options)
-    except Exception as error:  # transformers raises whatever the file at fault makes it raise
-        raise ModelError(f"cannot load a model from {str(name)!r}: {type(error).__name__}: {error}") from error
-    missing = set(info["missing_keys"])
-    unexpected = set(info["unexpected_keys"])
-    if without_norm:
-        missing = {key for key in missing if not _of_final_norm(model, key)}
-        unexpected = {key for key in unexpected if not key.startswith("lm_head.")}
-    faults = {
-        "missing": sorted(missing),
-        "unexpected": sorted(unexpected),
-        "of the wrong shape": sorted(str(item) for item in info.get("mismatched_keys", ())),
-    }
-    found = [f"{len(keys)} {what} (first: {keys[0]})" for what, keys in faults.items() if keys]
-    if found:
-        raise ModelError(
-            f"the weights in {str(name)!r} do not fit {type(model).__name__}: {'; '.join(found)}. "
-            "Missing weights would be random numbers; use a complete checkpoint of this architecture."
-        )
-    return model
-
-
-def _of_final_norm(model: Any, key: str) -> bool:
-    """Whether a weight of a model belongs to its final norm, wherever in a wrapper the decoder is."""
-    norm = find_parts(model).final_norm
-    return any(key.startswith(f"{name}.") for name, module in model.named_modules() if module is norm)
-
-
-def load_placed(loader: Any, name: str | Path, device: str, device_map: DeviceMap, **options: Any) -> Any:
-    """Load a model onto one device, as float32 on the CPU, or spread over several in the type it is stored in.
-
-    Raises ``MissingExtraError`` when ``device_map`` is given and accelerate is not installed, and as
-    :func:`load_model` does.
-    """
-    if device_map is not None:
-        require_accelerate()
-        return load_model(loader, name, device_map=device_map, **options)
-    if device == "cpu":
-        options = {"dtype": torch.float32, **options}
-    return load_model(loader, name, **options).to(device)
-
-
-def require_accelerate() -> None:
-    """Raise ``MissingExtraError`` unless the package that spreads weights over devices is installed."""
-    if find_spec("accelerate") is None:
-        raise missing_extra("accelerate", "spread", "a device map")
-
-
-def load_tokenizer(name: str | Path, **options: Any) -> Any:
-    """Load a fast tokenizer; raises ``ModelError`` when there is none (character spans need a fast one)."""
-    try:
-        with quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(name, **options)
-    except Exception as error:  # as in load_model
-        raise ModelError(f"cannot load a tokenizer from {str(name)!r}: {type(error).__name__}: {error}") from error
-    if not tokenizer.is_fast:
-        raise ModelError(f"the tokenizer of {str(name)!r} is not a fast one, which character spans need.")
-    return tokenizer
-
-
-def window(model: Any) -> int:
-    """Return how many tokens a model can read; 2**20 for one that names no limit."""
-    return getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**20
 
 
 def model_fingerprint(model: nn.Module) -> str:
@@ -236,18 +106,18 @@ class Target:
         cls,
         name_or_path: str | Path,
         revision: str | None = None,
-        dtype: str = "float32",
-        device: str = "cpu",
+        dtype: str = AUTO,
+        device: str = AUTO,
         device_map: DeviceMap = None,
     ) -> Self:
         """Load a target by plugin name, folder, or Hugging Face id (with an optional revision).
 
-        ``device_map`` spreads the weights over several devices, instead of ``device``.
-        Raises ``ModelError`` when the weights are incomplete or the blocks cannot be found and
-        proven, and ``ModelError`` for a dtype other than float32 or bfloat16.
+        ``device`` and ``dtype`` are as :func:`~nlakit.models.loading.resolve_device` and
+        :func:`~nlakit.models.loading.resolve_dtype` take them; ``device_map`` spreads the weights over several devices,
+        instead of ``device``. Raises ``ModelError`` when the weights are incomplete, the blocks cannot be found and proven
+        or the dtype is unknown, and ``ConfigError`` for a device that is not there.
         """
-        if dtype not in DTYPES:
-            raise ModelError(f"dtype {dtype!r} is not supported; use one of {', '.join(DTYPES)}.")
+        resolve_dtype(dtype, resolve_device(device))  # a wrong name is told before anything is fetched
         folder = find_folder(name_or_path)
         source = folder if folder is not None else str(name_or_path)
         options: dict[str, Any] = {} if revision is None else {"revision": revision}
@@ -255,7 +125,7 @@ class Target:
             tokenizer = load_tokenizer(source, **options)
         except ModelError as error:
             raise ModelError(f"{error}{nearest(str(name_or_path), plugins.names(plugins.MODELS))}") from error
-        model = load_placed(AutoModelForCausalLM, source, device, device_map, dtype=DTYPES[dtype], **options)
+        model = load_placed(AutoModelForCausalLM, source, device, device_map, dtype, **options)
         # A folder is known by its full path, so that a card that records it holds in any working directory.
         installed = str(name_or_path) in plugins.names(plugins.MODELS)
         name = str(name_or_path) if folder is None or installed else str(folder.resolve())
@@ -391,20 +261,3 @@ class Target:
                 f"{type(self.model).__name__}: the outputs of blocks {wrong} are not the hidden states the model reports; "
                 "its residual stream cannot be read at its blocks."
             )
-
-
-def find_folder(name_or_path: str | Path) -> Path | None:
-    """Return the folder of a model: an installed plugin, else an existing path; ``None`` for a name on the Hub."""
-    if isinstance(name_or_path, str) and name_or_path in plugins.names(plugins.MODELS):
-        folder = Path(plugins.load(plugins.MODELS, name_or_path)())
-        if not folder.is_dir():
-            raise ModelError(f"the model {name_or_path!r} is installed without its folder {folder}; reinstall it.")
-        return folder
-    path = Path(name_or_path).expanduser()
-    if path.is_dir():
-        return path
-    if isinstance(name_or_path, Path) or str(name_or_path).startswith((".", "/", "~")):
-        raise ModelError(
-            f"there is no folder {str(name_or_path)!r}; give a model folder, an installed model or a Hub id."
-        )
-    return None

@@ -20,13 +20,16 @@ from torch.nn import functional
 from transformers import AutoModelForCausalLM
 
 from nlakit.card import REPLACE
-from nlakit.config import AdapterConfig
+from nlakit.config import AUTO, AdapterConfig
 from nlakit.errors import CardError, InputError, InternalError, ModelError
 from nlakit.explanations import Explanation, parse_explanation, wrap_explanation
 from nlakit.models.adapters import AdapterView, add_adapter, is_adapter, load_adapter, lora
 from nlakit.models.cache import can_share, prefix_cache, widened
+from nlakit.models.compute import Compute
+from nlakit.models.decoder import window
 from nlakit.models.inject import Arrival, block_of, embedding_width, inject, measure_injection, self_check
-from nlakit.models.target import DeviceMap, Target, load_placed, load_tokenizer, quiet_transformers, window
+from nlakit.models.loading import DeviceMap, load_placed, load_tokenizer, quiet_transformers
+from nlakit.models.target import Target
 from nlakit.prompts import Prompts, control_tokens, encode_once, escape, locate_marker
 
 ADAPTER, REFERENCE = "av", "av-reference"
@@ -68,6 +71,7 @@ class Verbalizer:
         self.injection_scale = injection_scale
         self.injection_kind = injection
         self.max_new_tokens = max_new_tokens
+        self.compute = Compute()
         marker, self.marker_position = locate_marker(tokenizer, prompts.verbalizer, prompts.marker)
         if marker != prompts.marker_token:
             raise CardError(
@@ -95,14 +99,12 @@ class Verbalizer:
     ) -> Self:
         """Start from a trainable copy of the target's weights, or with ``adapters`` from an adapter on them.
 
-        On the CPU a copy is float32 whatever the target's dtype.
+        A copy is float32 whatever the target's dtype: small steps are lost in bfloat16.
         """
         if adapters is not None:
             model = add_adapter(target.model, ADAPTER, lora(target, target.n_layers, adapters))
         else:
-            model = copy.deepcopy(target.model).requires_grad_(True)
-            if target.device.type == "cpu":
-                model = model.float()
+            model = copy.deepcopy(target.model).float().requires_grad_(True)
         return cls(model, target.tokenizer, prompts, injection_scale=injection_scale, max_new_tokens=max_new_tokens)
 
     @classmethod
@@ -114,7 +116,7 @@ class Verbalizer:
         injection_scale: float,
         max_new_tokens: int,
         injection: str = REPLACE,
-        device: str = "cpu",
+        device: str = AUTO,
         device_map: DeviceMap = None,
         base: Target | None = None,
     ) -> Self:
@@ -266,16 +268,17 @@ class Verbalizer:
     def _logits(self, vectors_ND: Tensor, completion_NT: Tensor, mask_NT: Tensor) -> Tensor:
         """Run the model and return float32 logits for the real completion tokens, row by row."""
         n, t = completion_NT.shape
-        # Gradient checkpointing runs without a cache, so every row carries the whole prompt there.
-        share = bool(self.shared_ids) and not (self.model.training and _checkpoints_activations(self.model))
+        # Blocks that are computed again cannot write to a cache, so every row carries the whole prompt there.
+        share = bool(self.shared_ids) and not (self.compute.recompute and torch.is_grad_enabled())
         prompt_ids, position = (self.own_ids, self.own_position) if share else (self.prompt_ids, self.marker_position)
         prompt_NT = torch.tensor(prompt_ids, device=self.device).expand(n, -1)
         # What fills the padding is never looked at under causal attention; a prompt token is always valid.
         filled_NT = torch.where(mask_NT, completion_NT, prompt_ids[-1])
         tokens_NT = torch.cat([prompt_NT, filled_NT], dim=1)
-        cache = widened(prefix_cache(self.model, self.shared_ids), n) if share else None
-        with self.injection(vectors_ND, position), _only_where(self.model, mask_NT):
-            out = self.model(input_ids=tokens_NT, past_key_values=cache, use_cache=share, logits_to_keep=t + 1)
+        with self.compute.running(self.model):
+            cache = widened(prefix_cache(self.model, self.shared_ids), n) if share else None
+            with self.injection(vectors_ND, position), _only_where(self.model, mask_NT):
+                out = self.model(input_ids=tokens_NT, past_key_values=cache, use_cache=share, logits_to_keep=t + 1)
         logits_MV: Tensor = out.logits[0].float()
         return logits_MV
 
@@ -306,11 +309,6 @@ def _closing_ids(tokenizer: Any, prompts: Prompts) -> list[int]:
     batch = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     spans = zip(batch["input_ids"], batch["offset_mapping"], strict=True)
     return [token for token, (first, _) in spans if first >= start]
-
-
-def _checkpoints_activations(model: nn.Module) -> bool:
-    """Whether any part of a model has gradient checkpointing switched on (the flag's public name varies by version)."""
-    return any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
 
 
 def configured_ends(model: Any) -> list[int]:

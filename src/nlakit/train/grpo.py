@@ -33,10 +33,11 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from nlakit.config import OptimizerName, Recipe, TrainConfig, derive_seed, fingerprint
+from nlakit.config import MemoryConfig, OptimizerName, Recipe, TrainConfig, derive_seed, fingerprint
 from nlakit.data import extract
 from nlakit.data.store import Store
 from nlakit.explanations import Outcome
+from nlakit.models.compute import Compute
 from nlakit.models.pair import Pair
 from nlakit.models.reconstructor import Reconstructor
 from nlakit.models.verbalizer import Verbalizer
@@ -46,6 +47,7 @@ from nlakit.train import warm_start
 from nlakit.train.alarms import new_alarms
 from nlakit.train.batches import prompts_at, validation_rows
 from nlakit.train.checkpoints import Checkpoints, State
+from nlakit.train.memory import rows_that_fit
 from nlakit.train.optimise import make_optimizer, optimizer_step, require_finite, warmup_cosine
 from nlakit.train.policy import group_advantages, policy_loss, rewards
 from nlakit.train.rollout import Rollout, rollout, score
@@ -109,12 +111,19 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
     pair = Pair.from_pretrained(warm.path / "pair", load_target=False)
     pair.verbalizer.require_room(config.max_new_tokens)
     learner = Learner.of(pair, config.optimizer)
+    learner.compute(recipe.memory, pair.card.target.dtype)
     rows = PromptRows.load(store, config, seed)
     stage.begin(settings)
 
     checkpoints = Checkpoints(stage.path / "checkpoints", learner.modules, learner.optimizers)
     state = checkpoints.resume() or State(step=-1)
     active = set(state.numbers.get("active_alarms", []))
+    # Kept with the checkpoints: where a batch is cut moves the last digits, and a resumed run has to have the same ones.
+    micro_batch: int = state.numbers.get("micro_batch") or learner.fitting(config, recipe.memory.fill)
+    if micro_batch < config.micro_batch:
+        progress.say(f"train: {micro_batch} samples in a backward pass, which is what the memory holds")
+
+    fitted = config.model_copy(update={"micro_batch": micro_batch})
 
     with ExitStack() as files:
         metrics = files.enter_context(folder.metrics(STAGE))
@@ -131,7 +140,7 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
             if step > 0:  # step 0 only measures the warm start
                 chosen = prompts_at(step - 1, count=len(rows.training), size=config.prompts_per_step, seed=seed)
                 chosen = [rows.training[row] for row in chosen]
-                learnt = learner.step(rows.vectors(chosen), config, step=step, seed=seed)
+                learnt = learner.step(rows.vectors(chosen), fitted, step=step, seed=seed)
                 line = learnt.line
                 if step % config.sample_every == 0:
                     write_samples(samples, step, rows.table, chosen, learnt)
@@ -161,7 +170,7 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
                 step,
                 best_step=step if improved else state.best_step,
                 best_value=line["fve_validation"] if improved else state.best_value,
-                numbers={"active_alarms": sorted(active)},
+                numbers={"active_alarms": sorted(active), "micro_batch": micro_batch},
             )
             if improved or step % config.checkpoint_every == 0 or step == config.steps:
                 for writer in (metrics, samples, alarms):
@@ -218,6 +227,27 @@ class Learner:
         return cls(
             pair.verbalizer, pair.reconstructor, reference, modules, optimizers, pair.card.require_stats().variance
         )
+
+    def compute(self, settings: MemoryConfig, dtype: str) -> None:
+        """Choose how both halves run while they learn; ``dtype`` is what the target computes in."""
+        self.verbalizer.compute = Compute.of(settings, self.verbalizer.model, dtype)
+        self.reference.compute = self.verbalizer.compute
+        self.reconstructor.compute = Compute.of(settings, self.reconstructor.backbone, dtype)
+
+    def fitting(self, config: TrainConfig, fill: float) -> int:
+        """How many samples a backward pass of either half may have, judged by explanations of the full length."""
+        told = [self.verbalizer.end_id] * config.max_new_tokens
+        heard = [*self.reconstructor.token_ids([""])[0], *told]
+
+        def tell(rows: int) -> None:
+            log_probs_BT, _ = self.verbalizer.log_probs(torch.ones(rows, self.verbalizer.width), [told] * rows)
+            log_probs_BT.sum().backward()
+
+        def hear(rows: int) -> None:
+            self.reconstructor(*self.reconstructor.pad([heard] * rows)).sum().backward()
+
+        most = rows_that_fit(tell, [self.verbalizer.model], most=config.micro_batch, fill=fill)
+        return rows_that_fit(hear, [self.reconstructor], most=most, fill=fill)
 
     def step(self, vectors_PD: Tensor, config: TrainConfig, *, step: int, seed: int) -> Learnt:
         """Take one step of each half on fresh samples; DivergedError where a number is not finite."""

@@ -18,6 +18,7 @@ from nlakit.progress import Progress
 from nlakit.runs import MetricsWriter
 from nlakit.train.batches import EpochBatches
 from nlakit.train.checkpoints import Checkpoints, State
+from nlakit.train.memory import rows_that_fit
 from nlakit.train.optimise import make_optimizer, optimizer_step, require_finite, warmup_cosine
 
 FLOOR = 0.1
@@ -34,6 +35,8 @@ class Job:
     checkpoints: Path
     """Folder with one folder of checkpoints for each loop."""
     progress: Progress
+    fill: float
+    """Share of the free memory that a backward pass may take."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,10 @@ class Half:
     epochs: float
     lengths: list[int]
     """Tokens of each training example, for batches of similar length."""
-    loss: Callable[[list[int], str], tuple[Tensor, int]]
-    """Batch of examples and the words for an error -> mean loss with gradient, and the tokens that it is a mean over."""
+    weights: list[int]
+    """What each training example counts in the mean of a batch."""
+    loss: Callable[[list[int], str], Tensor]
+    """Batch of examples and the words for an error -> sum of their losses, with gradient."""
     validate: Callable[[], dict[str, float]]
     """Figures on rows that nothing trains on."""
     say: Callable[[float], str]
@@ -71,16 +76,18 @@ def train_half(half: Half, job: Job, *, first_step: int = 0) -> tuple[int, dict[
     state = checkpoints.resume() or State(0)
     recent: list[float] = state.numbers.get("recent", [])
     figures: dict[str, float] = state.numbers.get("figures", {})
+    # Kept with the checkpoint: where a batch is cut moves the last digits, and a resumed run has to have the same ones.
+    micro_batch: int = state.numbers.get("micro_batch") or _fitting(half, job)
+    if micro_batch < min(config.micro_batch, config.batch_size):
+        job.progress.say(f"warm start: {name}: {micro_batch} rows in a backward pass, which is what the memory holds")
     if state.step < steps:  # later lines are those of the other half when this loop is done
         metrics.truncate_after(first_step + state.step)
     with job.progress.task(f"warm start: {name}", total=steps) as task:
         task.update(state.step)
         for step in range(state.step + 1, steps + 1):
             started, what = time.perf_counter(), f"warm start: {name}, step {step}"
-            loss, tokens = half.loss(batches.at(step - 1), what)
-            recent.append(loss.item())
-            require_finite(recent[-1], f"{what}: the loss")
-            loss.backward()
+            examples = batches.at(step - 1)
+            recent.append(_backward(half, examples, micro_batch, what))
             factor = warmup_cosine(step - 1, steps=steps, warmup=round(config.warmup_fraction * steps), floor=FLOOR)
             rate = half.learning_rate * factor
             norm = optimizer_step(optimizer, learning_rate=rate, max_grad_norm=config.max_grad_norm, what=what)
@@ -92,7 +99,7 @@ def train_half(half: Half, job: Job, *, first_step: int = 0) -> tuple[int, dict[
                     f"{name}_grad_norm": norm,
                     f"{name}_learning_rate": rate,
                     "seconds": seconds,
-                    "tokens_per_second": tokens / seconds,
+                    "tokens_per_second": sum(half.lengths[example] for example in examples) / seconds,
                 }
                 recent.clear()
                 task.update(step, half.say(line[f"{name}_loss"]))
@@ -105,5 +112,29 @@ def train_half(half: Half, job: Job, *, first_step: int = 0) -> tuple[int, dict[
                 metrics.write(first_step + step, line)
             if due:
                 metrics.sync()
-                checkpoints.save(State(step, numbers={"recent": recent, "figures": figures}))
+                numbers = {"recent": recent, "figures": figures, "micro_batch": micro_batch}
+                checkpoints.save(State(step, numbers=numbers))
     return steps, figures
+
+
+def _fitting(half: Half, job: Job) -> int:
+    """How many examples a backward pass may have, judged by the longest one."""
+    longest = max(range(len(half.lengths)), key=half.lengths.__getitem__)
+
+    def run(rows: int) -> None:
+        half.loss([longest] * rows, "trying what fits into memory").backward()
+
+    most = min(job.config.micro_batch, job.config.batch_size)
+    return rows_that_fit(run, [half.module], most=most, fill=job.fill)
+
+
+def _backward(half: Half, examples: list[int], micro_batch: int, what: str) -> float:
+    """Leave the gradient of the mean loss of a batch on the module, and return that loss."""
+    total = sum(half.weights[example] for example in examples)
+    found = 0.0
+    for start in range(0, len(examples), micro_batch):
+        loss = half.loss(examples[start : start + micro_batch], what) / total
+        found += loss.item()
+        require_finite(found, f"{what}: the loss")
+        loss.backward()
+    return found

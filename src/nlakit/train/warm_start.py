@@ -34,6 +34,7 @@ from nlakit.data.annotate import load_explanations
 from nlakit.data.store import Store
 from nlakit.errors import InputError
 from nlakit.models.adapters import uses_adapters
+from nlakit.models.compute import Compute
 from nlakit.models.pair import Pair
 from nlakit.models.reconstructor import Reconstructor
 from nlakit.models.sites import resolve_site
@@ -116,9 +117,11 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
         for split in taught
     }
     verbalizer.self_check()
+    verbalizer.compute = Compute.of(recipe.memory, verbalizer.model, target.dtype)
+    reconstructor.compute = Compute.of(recipe.memory, reconstructor.backbone, target.dtype)
     stage.begin(settings)
     with folder.metrics(STAGE) as metrics:
-        job = Job(recipe.warm_start, recipe.seed, metrics, stage.path / "checkpoints", progress)
+        job = Job(recipe.warm_start, recipe.seed, metrics, stage.path / "checkpoints", progress, recipe.memory.fill)
         steps, written = train_half(verbalizer_half(verbalizer, rows["av"], job.config, job.seed), job)
         half = reconstructor_half(reconstructor, rows["ar"], job.config, stats.variance)
         _, rebuilt = train_half(half, job, first_step=steps)
@@ -175,19 +178,20 @@ def verbalizer_half(verbalizer: Verbalizer, rows: TaughtRows, config: WarmStartC
     """
     documents = [rows.documents[row] for row in rows.validation]
     validation = ValidationRows.of(rows.vectors(rows.validation), documents, seed, STAGE)
+    lengths = [len(rows.ids[row]) for row in rows.training]
 
-    def loss(examples: list[int], what: str) -> tuple[Tensor, int]:  # noqa: ARG001 - the loop names the step itself
+    def loss(examples: list[int], what: str) -> Tensor:  # noqa: ARG001 - the loop names the step itself
         batch = [rows.training[example] for example in examples]
         log_probs_BT, mask_BT = verbalizer.log_probs(rows.vectors(batch), [rows.ids[row] for row in batch])
-        tokens = int(mask_BT.sum())
-        return -(log_probs_BT * mask_BT).sum() / tokens, tokens
+        return -(log_probs_BT * mask_BT).sum()
 
     return Half(
         "verbalizer",
         verbalizer.model,
         config.verbalizer_learning_rate,
         config.verbalizer_epochs,
-        [len(rows.ids[row]) for row in rows.training],
+        lengths,
+        lengths,
         loss,
         lambda: cross_entropies(verbalizer, validation, [rows.ids[row] for row in rows.validation]),
         lambda found: f"loss {found:.3f}",
@@ -200,10 +204,10 @@ def reconstructor_half(
     """Teach the reconstructor to rebuild the vector from the teacher's text. Loss: mean direction error 2(1 - cos)."""
     ids = reconstructor.token_ids(rows.texts)
 
-    def loss(examples: list[int], what: str) -> tuple[Tensor, int]:
+    def loss(examples: list[int], what: str) -> Tensor:
         batch = [rows.training[example] for example in examples]
         texts = [ids[row] for row in batch]
-        return text_errors(reconstructor, texts, rows.vectors(batch), what).mean(), sum(map(len, texts))
+        return text_errors(reconstructor, texts, rows.vectors(batch), what).sum()
 
     return Half(
         "reconstructor",
@@ -211,6 +215,7 @@ def reconstructor_half(
         config.reconstructor_learning_rate,
         config.reconstructor_epochs,
         [len(ids[row]) for row in rows.training],
+        [1] * len(rows.training),
         loss,
         lambda: _reconstruction(reconstructor, rows, variance),
         lambda found: f"error {found:.3f}, FVE {1 - found / variance:.3f}",

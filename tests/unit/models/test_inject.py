@@ -9,8 +9,8 @@ import torch
 from transformers import GPT2Config
 
 from nlakit.errors import CardError, InputError, InternalError
+from nlakit.models.decoder import block_output, find_parts
 from nlakit.models.inject import find_marker, inject, scaled, self_check
-from nlakit.models.target import block_output, find_parts
 from nlakit.prompts import Marker
 from nlakit.testing import FAMILIES, tiny_model
 

@@ -11,7 +11,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from nlakit.errors import InputError, ModelError
-from nlakit.models.target import Target, find_folder, find_parts, model_fingerprint
+from nlakit.models.decoder import find_parts
+from nlakit.models.loading import find_folder
+from nlakit.models.target import Target, model_fingerprint
 from nlakit.testing import FAMILIES, tiny_model, tiny_pair, tiny_target, tiny_target_folder, tiny_tokenizer
 
 

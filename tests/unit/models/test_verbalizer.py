@@ -7,6 +7,7 @@ import torch
 
 from nlakit.errors import CardError, InputError, ModelError
 from nlakit.explanations import Explanation, Outcome
+from nlakit.models.compute import Compute
 from nlakit.models.verbalizer import Verbalizer
 from nlakit.testing import FAMILIES, tiny_pair, tiny_prompts, tiny_target
 
@@ -60,12 +61,10 @@ def test_log_probs_have_the_gradient_of_the_plain_computation():
         torch.testing.assert_close(right.grad, left.grad, atol=1e-4, rtol=1e-3, msg=name)
 
 
-def test_gradient_checkpointing_gives_the_same_numbers():
-    """Without a cache, as gradient checkpointing demands, values and gradients are the same."""
+def test_computing_the_inside_of_blocks_again_gives_the_same_numbers():
+    """Without a cache, as recomputation demands, values and gradients are the same."""
     plain, checkpointed = make(), make()
-    checkpointed.model.train()
-    enable = getattr(checkpointed.model, "activation_checkpointing_enable", None)  # its name from 5.23 on
-    (enable or checkpointed.model.gradient_checkpointing_enable)()
+    checkpointed.compute = Compute(recompute=True)
     ids = [plain.encode_explanation(text) for text in TEXTS]
 
     expected, _ = plain.log_probs(vectors(3), ids)

@@ -14,13 +14,14 @@ from transformers import AutoModelForCausalLM
 from nlakit.card import REPLACE, Card
 from nlakit.errors import CardError, InputError
 from nlakit.explanations import CLOSE_TAG, OPEN_TAG
+from nlakit.models.decoder import find_parts
+from nlakit.models.loading import quiet_transformers
 from nlakit.models.pair import Pair
 from nlakit.models.reconstructor import HEAD_FILE
 from nlakit.models.reference.hub import HALVES
 from nlakit.models.reference.load import FORMAT, suffix_ids
 from nlakit.models.reference.meta import META_FILE, MarkerTokens, SideFile
 from nlakit.models.sites import Site
-from nlakit.models.target import find_parts, quiet_transformers
 from nlakit.runs import now
 from nlakit.storage import atomic_folder, atomic_write_bytes, atomic_write_text, require_free_space
 

@@ -16,11 +16,12 @@ from typing import Any
 from transformers import AutoModelForCausalLM
 
 from nlakit.card import REPLACE, Card, TargetRecord
+from nlakit.config import AUTO
 from nlakit.errors import CardError, ModelError, missing_extra
+from nlakit.models.loading import DTYPES, DeviceMap, load_placed, load_tokenizer
 from nlakit.models.reconstructor import HEAD_FILE, Reconstructor, read_config
 from nlakit.models.reference.hub import ALL_FILES, SIDE_FILES, Fetched, Half, fetch
 from nlakit.models.reference.meta import META_FILE, SideFile, agree
-from nlakit.models.target import DTYPES, DeviceMap, load_placed, load_tokenizer
 from nlakit.models.verbalizer import Verbalizer, require_finite_weights
 from nlakit.prompts import Prompts, encode_once, locate_marker
 
@@ -107,7 +108,7 @@ def released_card(sources: Sources, *, injection: str | None = None) -> Card:
 
 
 def load_released(
-    sources: Sources, card: Card, *, device: str = "cpu", device_map: DeviceMap = None, base: str | Path | None = None
+    sources: Sources, card: Card, *, device: str = AUTO, device_map: DeviceMap = None, base: str | Path | None = None
 ) -> tuple[Verbalizer, Reconstructor]:
     """Load both halves as their card says; ``base`` is where the model under an adapter lies, if not where it says.
 
@@ -132,7 +133,7 @@ def load_released(
 
 
 def load_adapted(
-    folder: Path, *, device: str = "cpu", device_map: DeviceMap = None, base: str | Path | None = None
+    folder: Path, *, device: str = AUTO, device_map: DeviceMap = None, base: str | Path | None = None
 ) -> Any:
     """Load a causal language model with a LoRA adapter merged into it.
 

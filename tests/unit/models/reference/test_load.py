@@ -293,7 +293,7 @@ def test_a_device_map_places_the_weights(qwen):
 
 def test_a_device_map_without_its_package_says_what_to_install(qwen, monkeypatch):
     """The message names the extra."""
-    monkeypatch.setattr("nlakit.models.target.find_spec", lambda name: None)
+    monkeypatch.setattr("nlakit.models.loading.find_spec", lambda name: None)
 
     with pytest.raises(ImportError, match="nlakit\\[spread\\]"):
         Pair.from_pretrained(qwen.name, load_target=False, device_map="auto")
