@@ -205,13 +205,18 @@ class Card(BaseModel):
                 raise CardError(
                     f"the {which} prompt has {count} beginning-of-sequence tokens, at most one was expected."
                 )
+        if exact:
+            self.verify_fingerprint(tokenizer)
+        return position
+
+    def verify_fingerprint(self, tokenizer: Any) -> None:
+        """Check that a tokenizer is the one that the card was made with, where the card says; raises ``CardError``."""
         known = self.target.tokenizer_fingerprint
-        if exact and known is not None and (live := tokenizer_fingerprint(tokenizer)) != known:
+        if known is not None and (live := tokenizer_fingerprint(tokenizer)) != known:
             raise CardError(
                 f"the card was made with tokenizer {known}, and this one is {live}: "
                 "its vocabulary, special tokens or chat template differ."
             )
-        return position
 
     def verify_marker(self, tokenizer: Any) -> int:
         """Check that the marker is one token, once, between its declared neighbours; returns its position in the prompt.

@@ -97,7 +97,7 @@ def last_real_token_is_read(subject: Subject) -> Result:
     fill, _ = filling(reconstructor.tokenizer)
     ways = {side: _padded(reconstructor, ids, fill, side) for side in ("right", "left")}
     ways["batched"] = reconstructor.reconstruct(EXPLANATIONS)
-    differences = {way: apart(alone_ND, vectors_ND) for way, vectors_ND in ways.items()}
+    differences = {way: apart(alone_ND, vectors_ND, reconstructor.backbone) for way, vectors_ND in ways.items()}
     shown = ", ".join(f"{difference:.2%} ({way})" for way, difference in differences.items())
     return held(
         max(differences.values()) < tolerance(reconstructor.backbone),
@@ -139,7 +139,8 @@ def explanations_may_hold_the_fill(subject: Subject) -> Result:
     fill, words = filling(reconstructor.tokenizer)
     ids = [[*row[:2], fill, *row[2:], fill] for row in reconstructor.token_ids(EXPLANATIONS)]
     alone_ND = _alone(reconstructor, ids)
-    worst = max(apart(alone_ND, _padded(reconstructor, ids, fill, side)) for side in ("right", "left"))
+    ways = [_padded(reconstructor, ids, fill, side) for side in ("right", "left")]
+    worst = max(apart(alone_ND, vectors_ND, reconstructor.backbone) for vectors_ND in ways)
     return held(
         worst < tolerance(reconstructor.backbone),
         f"{words}; a vector rebuilt from tokens that hold the latter moves by {worst:.2%} when padded with it",

@@ -215,7 +215,7 @@ CHECKS: tuple[Check, ...] = (
             Look(("history",), run_checks.controls_are_logged),
             Look(("evaluation",), run_checks.evaluated_controls_hold),
         ),
-        after=("embedding", "cache", "slicing"),
+        after=("embedding", "scale", "embedding-scale", "cache", "slicing"),
     ),
     Check(
         19,

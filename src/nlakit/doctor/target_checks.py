@@ -32,8 +32,8 @@ def layer_is_a_blocks_output(subject: Subject) -> Result:
     last = layer == target.n_layers - 1
     with torch.no_grad():
         shown_TD = target.final_norm(read_TD) if last else read_TD
-    difference = apart(states[layer + 1][0], shown_TD)
-    before = apart(states[layer + 1][0], states[layer][0])
+    difference = apart(states[layer + 1][0], shown_TD, target.model)
+    before = apart(states[layer + 1][0], states[layer][0], target.model)
     where = f"the final norm of {subject.site}" if last else str(subject.site)
     return held(
         difference < tolerance(target.model),
@@ -64,12 +64,13 @@ def store_holds_this_layer(subject: Subject) -> Result:
         if row["role"] is not None or len(row["context"]) >= CONTEXT_CHARACTERS or len(texts) == ROWS:
             continue
         ids = target.encode(row["context"], literal=True, max_tokens=target.max_positions).ids
-        if len(ids) > row["position"] and ids[row["position"]] == row["token_id"]:
+        # The text ends with the row's token; the end of a text may be cut into other tokens than its middle.
+        if row["position"] < len(ids) <= row["position"] + 2 and ids[row["position"]] == row["token_id"]:
             texts[row["row_id"]] = (ids, [row["position"]])
     if not texts:
         return not_applicable("no row of the store keeps its whole text")
     again_ND = read_vectors(target, subject.site, list(texts.values()), batch_tokens=2048)
-    difference = apart(again_ND, store.vectors(texts))
+    difference = apart(again_ND, store.vectors(texts), target.model)
     allowed = max(tolerance(target.model), 0.02 if store.manifest.dtype == "bfloat16" else 0.0)
     return held(
         difference < allowed,
@@ -155,7 +156,7 @@ def padding_is_told_by_the_mask(subject: Subject) -> Result:
     for side in ("left", "right"):
         tokens_BT, mask_BT = padded([text, text[:4]], fill, side)
         vectors_BTD = subject.site.read(target, tokens_BT.to(target.device), mask_BT.to(target.device))
-        differences[side] = apart(alone_TD, vectors_BTD[0][mask_BT[0].to(target.device)])
+        differences[side] = apart(alone_TD, vectors_BTD[0][mask_BT[0].to(target.device)], target.model)
     return held(
         max(differences.values()) < tolerance(target.model),
         f"{words}; the vectors of a text that holds the latter move by {max(differences.values()):.2%} when padded with it",

@@ -193,8 +193,7 @@ class Pair:
             raise CardError("the reconstructor's tokenizer is not the one that the card declares.")
         if self.target is not None:
             card.verify_target(self.target)
-            if known is not None:  # else the halves have tokenizers of their own, checked when they were read
-                card.verify_tokenizer(self.target.tokenizer)
+            card.verify_fingerprint(self.target.tokenizer)
             Site.parse(card.site).check(self.target)
         for name, found in ((VERBALIZER, self.verbalizer.width), (RECONSTRUCTOR, self.reconstructor.width)):
             if found != width:

@@ -63,7 +63,8 @@ class Reconstructor(nn.Module):
             nn.init.eye_(value_head.weight)
         self.value_head = value_head
         self.max_positions: int = getattr(config, "max_position_embeddings", None) or 2**20
-        self.takes_positions = "position_ids" in inspect.signature(backbone.forward).parameters
+        runs = backbone.runs if isinstance(backbone, AdapterView) else backbone
+        self.takes_positions = "position_ids" in inspect.signature(runs.forward).parameters
         self.backbone.config.use_cache = False
 
     @classmethod

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+
+from torch import nn
 
 from nlakit.config import AUTO
 from nlakit.doctor.findings import Check, Finding, Look, Result, failure, finding, not_applicable
@@ -51,7 +54,8 @@ def diagnose(subject: Subject, progress: Progress | None = None) -> list[Finding
     """Do every check on what is open; see :func:`examine`."""
     findings: dict[str, Finding] = {}
     spoiled: dict[str, str] = {}  # check -> the failed check that it, or one that it comes after, could not be done for
-    with quiet_transformers(), (progress or Progress(silent=True)).task("doctor", total=len(CHECKS)) as task:
+    running = (progress or Progress(silent=True)).task("doctor", total=len(CHECKS))
+    with quiet_transformers(), _evaluating(subject), running as task:
         for check in in_order(CHECKS):
             cause = next((spoiled[name] for name in check.after if name in spoiled), None)
             found = _skipped(check, cause) if cause is not None else finding(check, _results(check, subject))
@@ -60,6 +64,21 @@ def diagnose(subject: Subject, progress: Progress | None = None) -> list[Finding
             findings[check.name] = found
             task.advance(text=check.title)
     return sorted(findings.values(), key=lambda found: found.number)
+
+
+@contextmanager
+def _evaluating(subject: Subject) -> Iterator[None]:
+    """Switch dropout off for the length of the block: two passes must be alike."""
+    modules: list[nn.Module] = [part.model for part in (subject.target, subject.verbalizer) if part is not None]
+    modules += [] if subject.reconstructor is None else [subject.reconstructor]
+    modes = [module.training for module in modules]
+    for module in modules:
+        module.eval()
+    try:
+        yield
+    finally:
+        for module, mode in zip(modules, modes, strict=True):
+            module.train(mode)
 
 
 def in_order(checks: Sequence[Check]) -> list[Check]:
