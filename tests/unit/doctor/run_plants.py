@@ -14,9 +14,11 @@ import pyarrow.compute as pc
 import torch
 from tests.unit.doctor.garden import Bed, Garden, Patient
 from tests.unit.doctor.patients import change_card, change_metrics, change_results, with_card
+from torch import nn
 
 from nlakit.card import Card
 from nlakit.data.store import Store, StoreWriter
+from nlakit.models import reconstructor
 from nlakit.vectors import VectorStats
 
 BED = Bed()
@@ -47,6 +49,20 @@ def kl_that_never_moves(garden: Garden) -> Patient:
 @BED.plant(18)
 def controls_not_logged(garden: Garden) -> Patient:
     change_metrics(garden.run, lambda line: {key: line[key] for key in line if "shuffled" not in key})
+    return garden.run
+
+
+@BED.plant(8)
+def head_not_loaded(garden: Garden) -> Patient:
+    head = nn.Linear(32, 32, bias=False)
+    nn.init.eye_(head.weight)
+    garden.patch.setattr(reconstructor, "load_head", lambda _folder: head)
+    return garden.run
+
+
+@BED.plant(18)
+def evaluated_as_well_by_another_text(garden: Garden) -> Patient:
+    change_results(garden.run, lambda measures: {**measures, "fve_shuffled": measures["fve"]})
     return garden.run
 
 

@@ -186,6 +186,18 @@ def test_a_wrong_marker_on_the_card_is_found_though_the_verbalizer_does_not_open
     assert {8, 9, 22} <= {found.number for found in findings if found.status == "pass"}
 
 
+def test_a_model_whose_prompts_have_no_marker_is_a_finding(tmp_path: Path) -> None:
+    """A model that no pair can be started from says why, and what does not need a pair is examined."""
+    prompts = tiny_target_folder(tmp_path) / "nlakit_prompts.json"
+    prompts.write_text(prompts.read_text().replace("<|vector|>", "zwei Worte"))
+
+    findings = examine(tmp_path)
+
+    assert {0: "failure", 2: "failure"} == ill(findings)
+    assert "must be one token" in findings[2].found
+    assert {1, 3, 14, 15, 22} <= {found.number for found in findings if found.status == "pass"}
+
+
 def test_a_hub_that_cannot_be_reached_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     """A name on the Hub that can be had neither as a pair nor as a model is one failure with the reason."""
 
