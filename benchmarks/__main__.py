@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks.growth import Point, all_points
 from benchmarks.ratios import all_comparisons
+from benchmarks.throughput import Throughput, all_throughputs
 from benchmarks.timing import Comparison
 
 
@@ -28,13 +29,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     comparisons = [_announced(comparison) for comparison in all_comparisons(Pair.from_pretrained(options.pair))]
     points = all_points(options.pair)
-    page = _page(comparisons, points)
+    throughputs = all_throughputs()
+    page = _page(comparisons, points, throughputs)
     if options.write:
         options.write.write_text(page, encoding="utf-8")
     if options.json:
         found = {
             "ratios": [dataclasses.asdict(comparison) for comparison in comparisons],
             "growth": [dataclasses.asdict(point) for point in points],
+            "throughput": [dataclasses.asdict(throughput) for throughput in throughputs],
         }
         print(json.dumps(found, indent=2))
     else:
@@ -47,7 +50,7 @@ def _announced(comparison: Comparison) -> Comparison:
     return comparison
 
 
-def _page(comparisons: Sequence[Comparison], points: Sequence[Point]) -> str:
+def _page(comparisons: Sequence[Comparison], points: Sequence[Point], throughputs: Sequence[Throughput]) -> str:
     import torch
 
     lines = [
@@ -76,6 +79,19 @@ def _page(comparisons: Sequence[Comparison], points: Sequence[Point]) -> str:
         "|---|---|---|---|",
     ]
     lines += [f"| {p.what} | {p.size} | {p.seconds:.2f} | {p.peak_mib:.0f} |" for p in points]
+    lines += [
+        "",
+        "## Throughput",
+        "",
+        "The stage `extract` of `terrarium-full` on fewer documents, all threads shared by its workers.",
+        "",
+        "| workers | rows | s | tokens a second | rows a second |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {t.workers} | {t.rows:,} | {t.seconds:.1f} | {t.tokens_per_second:,.0f} | {t.rows_per_second:,.0f} |"
+        for t in throughputs
+    ]
     return "\n".join(lines) + "\n"
 
 

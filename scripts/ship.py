@@ -15,8 +15,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nlakit.config import plain
-from nlakit.evaluate.runner import evaluate_pair
+from nlakit.config import EvaluateConfig, plain
+from nlakit.evaluate.runner import evaluate
 from nlakit.models.pair import Pair
 from nlakit.models.target import Target
 from nlakit.progress import Progress
@@ -54,8 +54,8 @@ def ship_pair(run: Path) -> None:
     """Saves the pair of a run, measures it and writes the figures into its card."""
     pair = Pair.from_pretrained(run / "pair")
     pair.save(pair_folder(), dtype="bfloat16", warm_start=run / "pair" / "warm-start")
-    results = evaluate_pair(str(pair_folder()), rows=ROWS, progress=Progress())
-    pair.card.model_copy(update={"results": results}).save(pair_folder())
+    evaluation = evaluate(pair_folder(), EvaluateConfig(rows=ROWS), Progress())
+    pair.card.model_copy(update=evaluation.on_card()).save(pair_folder())
 
 
 def _replace(folder: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from scripts.docs import ROOT, pages
 
-from nlakit.config import recipe_from
+from nlakit.recipe import recipe_from
 
 PATHS = ("docs/cli.md", "docs/config.md", "docs/metrics.md", "README.md")
 

@@ -129,6 +129,8 @@ class Card(BaseModel):
     """Corpus and extraction settings with their seed, so that held-out rows can be built again."""
     results: dict[str, Measure] = {}
     """What was measured, by name of the measure."""
+    measured: dict[str, Any] = {}
+    """How it was measured: rows and documents, seed, length limit, version and date, and what was left out for which reason."""
     source: dict[str, Any] = {}
     """For a pair that was not made here: its format, repositories with their commits, and what their side files say."""
     versions: dict[str, str] = Field(default_factory=versions)
@@ -153,14 +155,17 @@ class Card(BaseModel):
     def save(self, folder: Path) -> Path:
         """Write ``card.yaml`` and, where there are statistics, ``stats.safetensors`` into a folder; returns the card's path."""
         folder.mkdir(parents=True, exist_ok=True)
-        content = self.model_dump(mode="json")
-        content["variance"] = None if self.stats is None else self.stats.variance
-        text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
         if self.stats is not None:
             mean_D = self.stats.mean_D.float().contiguous().cpu()
             atomic_write_bytes(folder / STATS_FILE, save_tensors({"mean": mean_D}))
-        atomic_write_text(folder / CARD_FILE, text)
+        atomic_write_text(folder / CARD_FILE, self.to_yaml())
         return folder / CARD_FILE
+
+    def to_yaml(self) -> str:
+        """Return the text of ``card.yaml``; the mean of its vectors lies beside it."""
+        content = self.model_dump(mode="json")
+        content["variance"] = None if self.stats is None else self.stats.variance
+        return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
 
     @classmethod
     def load(cls, folder: Path) -> Self:

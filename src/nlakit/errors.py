@@ -7,11 +7,13 @@
     │   ├── ConfigError               (ValueError)       a recipe or an option is wrong
     │   ├── InputError                (ValueError)       text, positions, vectors or explanations cannot be used
     │   ├── ModelError                (ValueError)       a target model cannot be loaded or read
+    │   │   └── UnreachableError                         the Hub gives no answer, and nothing of it was kept
     │   ├── CardError                 (ValueError)       a card is missing, damaged, or disagrees with its model
     │   ├── PairError                 (ValueError)       a folder is no pair
     │   ├── StoreError                (ValueError)       a store cannot be opened, read or extended
     │   │   └── DamagedShardError                        a shard's bytes are not the ones that were written
     │   ├── RunError                  (ValueError)       a run folder is in use, differs, or lacks a stage
+    │   ├── PublishError              (PermissionError)  what would be published may not leave, or the Hub refuses it
     │   ├── EndpointError             (ConnectionError)  an endpoint refuses the key or the request, or gives no answer
     │   ├── SpendingError             (RuntimeError)     a cost was not approved, or its cap is reached
     │   ├── StorageFullError          (OSError)          the disk is full
@@ -55,6 +57,10 @@ class ModelError(UserError, ValueError):
     """A target model cannot be loaded, or its inside cannot be found."""
 
 
+class UnreachableError(ModelError):
+    """The Hugging Face Hub gives no answer, and what is wanted of it was not kept from an earlier time."""
+
+
 class CardError(UserError, ValueError):
     """A card is missing, damaged, or disagrees with the live tokenizer or model."""
 
@@ -73,6 +79,10 @@ class DamagedShardError(StoreError):
 
 class RunError(UserError, ValueError):
     """A run folder is in use, was made with other settings, or lacks an earlier stage."""
+
+
+class PublishError(UserError, PermissionError):
+    """What would be published may not leave this machine, nobody approved it, or the Hub refuses it; nothing was published."""
 
 
 class EndpointError(UserError, ConnectionError):

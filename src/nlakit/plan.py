@@ -196,7 +196,7 @@ def _memory(sizes: Sizes, recipe: Recipe, count: int, *, lora: bool) -> dict[str
     logits = micro * EXPLANATION_TOKENS * sizes.vocabulary * 4 * 2
     # bfloat16 weights and gradients, float32 master copy and two moments.
     trained = (2 + 2 + 4 + 8) * (_half_bytes(sizes, lora) / 2)
-    reference = 0.0 if lora else weights / count
+    reference = 0.0 if lora else 2 * weights / count  # in float32
     state = weights + trained if lora else trained / count + reference
     keys = recipe.train.prompts_per_step * recipe.train.group_size / count * told * sizes.n_layers * sizes.d_model
     return {

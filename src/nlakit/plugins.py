@@ -58,3 +58,19 @@ def load(group: str, name: str) -> Any:
             f"the {_NOUNS.get(group, 'plugin')} {name!r} points to {entry.value!r}, which cannot be imported: {error}. "
             "Reinstall the package that provides it."
         ) from error
+
+
+def package(group: str, name: str) -> tuple[str, str | None]:
+    """Return the package that installs a name, and the licence that the package declares, if it does.
+
+    Raises :class:`~nlakit.errors.NotFoundError` with the nearest names for an unknown one.
+    """
+    entries = _entries(group)
+    if name not in entries:
+        raise not_found(_NOUNS.get(group, "plugin"), name, entries)
+    distribution = entries[name].dist
+    if distribution is None:
+        return name, None
+    metadata = distribution.metadata
+    declared = [metadata[key] for key in ("License-Expression", "License") if key in metadata]
+    return distribution.name, declared[0] if declared else None

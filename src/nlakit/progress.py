@@ -59,7 +59,7 @@ class Progress:
     """What stages report to; shows bars on a terminal and a line every ten seconds elsewhere.
 
     Everything goes to standard error; standard output is for results. ``silent`` shows nothing. ``yes``
-    approves what costs money without a question.
+    approves without a question what costs money or is published.
     """
 
     def __init__(self, *, silent: bool = False, yes: bool = False) -> None:
@@ -86,7 +86,7 @@ class Progress:
             yield Task(label, total, bars, self.silent)
 
     def confirm(self, plan: str) -> bool:
-        """Show what is about to be paid for and return whether it may start.
+        """Show what is about to be done that cannot be undone, paid for or published, and return whether it may start.
 
         People are asked where standard input and standard error are a terminal; elsewhere only ``yes`` approves.
         """

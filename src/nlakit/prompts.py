@@ -24,6 +24,13 @@ from nlakit.errors import CardError, InputError, ModelError
 from nlakit.explanations import CLOSE_TAG, OPEN_TAG
 
 PROMPTS_FILE = "nlakit_prompts.json"
+_TODAY = """{% macro strftime_now(format) -%}
+{{ format | replace("%Y", "2024") | replace("%y", "24") | replace("%m", "07") | replace("%b", "Jul") | replace("%B", "July")
+| replace("%d", "26") | replace("%-d", "26") | replace("%a", "Fri") | replace("%A", "Friday") }}
+{%- endmacro %}
+"""
+"""In front of a chat template that asks for the day: it is told the same one always, or a pair's prompts would change
+overnight. The day is the one that the template of Llama 3 falls back to."""
 
 # The marker comes last, so that nearly all of the prompt is a prefix that all rows share.
 VERBALIZER = (
@@ -163,9 +170,16 @@ def _begins(tokenizer: Any, text: str) -> bool:
 
 
 def render_chat(tokenizer: Any, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool) -> str:
-    """Render messages with the tokenizer's chat template, as text."""
+    """Render messages with the tokenizer's chat template, as text; a template that asks for the day gets a fixed one."""
     plain = [dict(message) for message in messages]
-    return str(tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=add_generation_prompt))
+    template = tokenizer.get_chat_template()
+    if "strftime_now" in template:
+        template = _TODAY + template
+    return str(
+        tokenizer.apply_chat_template(
+            plain, chat_template=template, tokenize=False, add_generation_prompt=add_generation_prompt
+        )
+    )
 
 
 def control_tokens(tokenizer: Any, *more: str) -> re.Pattern[str] | None:

@@ -26,14 +26,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Literal, Self
 
-from nlakit.config import Recipe, plain, recipe_from
+from nlakit.config import Recipe, plain
 from nlakit.errors import RunError, UserError
+from nlakit.recipe import recipe_from
 from nlakit.storage import atomic_write_bytes, atomic_write_text, storage_errors, write_json
 
 StageState = Literal["done", "partial", "absent"]
 
 _RECORDED_PACKAGES = ("nlakit", "torch", "transformers", "tokenizers", "safetensors", "numpy", "pyarrow")
 _ABSENT = object()
+LOCK = ".lock"
+"""Held, by the operating system, by the process that works in a folder."""
 
 
 class MetricsWriter:
@@ -108,6 +111,7 @@ class StageFolder:
 
     def create(self) -> Path:
         """Make the folder if it is missing, and return it."""
+        self._is_new = not self.path.exists()
         with storage_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         return self.path
@@ -167,6 +171,7 @@ class RunFolder:
             raise RunError(
                 f"{self.path} is not empty and is no run folder (it has no config.json); choose another --out or empty it"
             )
+        self._is_new = not self.path.exists()
         with storage_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
 
@@ -216,16 +221,27 @@ class RunFolder:
 
     @contextmanager
     def recording(self, recipe: Recipe) -> Iterator[None]:
-        """Record the recipe for the stages inside; refused before any of them began, it leaves the record as it was."""
+        """Record the recipe for the stages inside; refused before any of them began, it leaves the folder as it was."""
         path = self.path / "config.json"
         before, stages = path.read_bytes() if path.exists() else None, self._marks("settings", "done")
         self.write_config(recipe)
         try:
             yield
         except UserError:
-            if before is not None and stages == self._marks("settings", "done"):
-                atomic_write_bytes(path, before)
+            if stages == self._marks("settings", "done"):
+                self._restore(before)
             raise
+
+    def _restore(self, config: bytes | None) -> None:
+        """Put ``config.json`` back as it was; a folder that was made for nothing goes."""
+        path, lock = self.path / "config.json", self.path / LOCK
+        if config is not None:
+            atomic_write_bytes(path, config)
+            return
+        path.unlink(missing_ok=True)
+        if self._is_new and list(self.path.iterdir()) == [lock]:
+            lock.unlink()
+            self.path.rmdir()
 
     def done_markers(self) -> dict[Path, bytes]:
         """Return the finish marks of all stages; a stage that skips itself changes none."""
@@ -280,7 +296,7 @@ def folder_lock(path: Path) -> Iterator[None]:
 
     The operating system drops the lock with the process, so that kill -9 never leaves one behind.
     """
-    with (path / ".lock").open("a+", encoding="utf-8") as file:
+    with (path / LOCK).open("a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

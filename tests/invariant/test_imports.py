@@ -16,8 +16,8 @@ SOURCE = ROOT / "src" / "nlakit"
 # From the bottom up: a module imports only from its own part and from parts on earlier lines.
 LAYERS = (
     ("errors",),
-    ("config", "explanations", "truth", "progress"),
-    ("plugins", "storage"),
+    ("validation", "config", "recipe", "explanations", "truth", "progress"),
+    ("plugins", "storage", "plan"),
     ("runs",),
     ("vectors",),
     ("prompts",),
@@ -25,13 +25,16 @@ LAYERS = (
     ("models",),
     ("data",),
     ("train", "evaluate"),
-    ("doctor",),
+    ("doctor", "publish"),
     ("terrarium",),
     ("pipeline",),
     ("cli", "testing"),
     ("__main__",),
 )
 LAYER = {part: index for index, parts in enumerate(LAYERS) for part in parts}
+
+# The one door upward: a pair in hand is published by its own method, and publishing needs what was measured of it.
+UPWARD = {("models.pair", "nlakit.publish.push.push_pair")}
 
 # What may be imported at the top only by modules that start-up never touches.
 HEAVY = {"torch", "transformers", "pyarrow", "sklearn", "matplotlib", "scipy", "safetensors", "tokenizers", "jinja2"}
@@ -84,6 +87,7 @@ def test_imports_go_one_way(name: str) -> None:
         for found in imported(MODULES[name])
         if found.startswith("nlakit.") and (other := part_of(found)) in LAYER and other != part
         and (LAYER[other] > LAYER[part] or (LAYER[other] == LAYER[part] and LAYER[part] > 3))
+        and (name, found) not in UPWARD
     ]  # fmt: skip
 
     assert [] == upward

@@ -22,6 +22,7 @@ from nlakit.prompts import (
     encode_once,
     escape,
     locate_marker,
+    render_chat,
     resolve_prompts,
     tokenizer_fingerprint,
 )
@@ -172,3 +173,11 @@ def test_what_is_no_unicode_text_is_refused() -> None:
         encode_once(tokenizer, "caf\udce9")
     with pytest.raises(InputError, match="not UTF-8"):
         encode_many(tokenizer, ["plain", "caf\udce9"])
+
+
+def test_a_template_that_asks_for_today_is_told_the_same_day_always():
+    """The verbalizer's prompt does not change overnight where a chat template writes the date."""
+    tokenizer = tiny_target().tokenizer
+    tokenizer.chat_template = "{{ strftime_now('%d %b %Y') }} {% for m in messages %}{{ m.content }}{% endfor %}"
+
+    assert render_chat(tokenizer, [{"role": "user", "content": "hello"}], False) == "26 Jul 2024 hello"

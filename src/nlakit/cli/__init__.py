@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from nlakit.cli import doctor, inspect, pairs, plan, stages, terrarium
+from nlakit.cli import doctor, inspect, layers, pairs, plan, publish, stages, terrarium
 from nlakit.errors import UserError
 from nlakit.storage import is_disk_full
 
@@ -44,17 +44,30 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[
+    *,
+    version: Annotated[  # noqa: ARG001 - its callback acts
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
     ] = False,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            "--device",
+            envvar="NLAKIT_DEVICE",
+            metavar="cpu|cuda|cuda:N",
+            help="Where models run; default: a GPU that PyTorch can use, else the processor.",
+        ),
+    ] = None,
 ) -> None:
-    pass
+    if device is not None:
+        os.environ["NLAKIT_DEVICE"] = device  # read wherever a model is loaded, in worker processes too
 
 
 stages.register(app)
 pairs.register(app)
+publish.register(app)
 inspect.register(app)
 plan.register(app)
+layers.register(app)
 doctor.register(app)
 terrarium.register(app)
 

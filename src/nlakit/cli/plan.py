@@ -42,10 +42,11 @@ def plan(
       nlakit plan --model Qwen/Qwen2.5-7B-Instruct --gpu H100:2
       nlakit plan --model models/mine --layer 20 --docs 50000 --gpu A100:8 --price 3,15 --set adapters.mode=full
     """
-    from nlakit.config import load_recipe, override_settings, recipe_from
+    from nlakit.config import override_settings
     from nlakit.models.adapters import LARGE
     from nlakit.models.sizes import sizes_of
     from nlakit.plan import GPUS, PUBLISHED, make_plan, parse_gpus
+    from nlakit.recipe import load_recipe, recipe_from
 
     kind, count = parse_gpus(gpu)
     known = load_recipe(recipe) if recipe is not None else recipe_from(PUBLISHED, "the published settings")
@@ -59,9 +60,7 @@ def plan(
         print_json({**asdict(found), "parameters": sizes.parameters, "teacher_price": cost})
         return
     per_gpu = GPUS[gpu.partition(":")[0].upper()].memory_gib
-    typer.echo(
-        f"{model}: {sizes.parameters / 1e9:.2f} B parameters, {sizes.n_layers} blocks of width {sizes.d_model}; "
-    )
+    typer.echo(f"{model}: {sizes.parameters / 1e9:.2f} B parameters, {sizes.n_layers} blocks of width {sizes.d_model}")
     print_table(
         ["what", "takes"],
         [
@@ -77,6 +76,8 @@ def plan(
     typer.echo(
         f"{'Adapters on one frozen base' if lora else 'Whole models'}, {known.train.steps} steps. How: docs/plan.md"
     )
+    if count > 1:
+        typer.echo(f"nlakit trains on one GPU so far; for {count} the work is taken as shared evenly.")
 
 
 def _memory(needed: float, there: float) -> str:

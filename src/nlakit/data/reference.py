@@ -17,7 +17,7 @@ Axes: N rows, D width of a vector.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from torch import Tensor
 from nlakit.card import Card
 from nlakit.config import SPLITS
 from nlakit.data.store import ROW_SCHEMA, Store, StoreWriter
-from nlakit.errors import InputError
+from nlakit.errors import CardError, InputError
 from nlakit.models.reference.meta import MarkerTokens, SideFile
 from nlakit.models.sites import Site
 from nlakit.storage import atomic_folder
@@ -53,21 +53,23 @@ def import_dataset(file: str | Path, out: str | Path, *, split: str | None = Non
 
     Rows have the ``split`` that is given, or the one that the side file's stage says. Vectors stay float32. Token ids are
     ``UNKNOWN_TOKEN`` and tokens empty, because the file does not say them. Explanations are not part of a store.
-    Raises ``InputError`` for a file that is missing a column or has vectors that cannot be used, ``CardError`` for a side
-    file that cannot be used.
+    Raises ``InputError`` for a file that is not there, damaged, lacks a column or has values that cannot be used, and
+    ``CardError`` for a side file that cannot be used.
     """
     file, out = Path(file), Path(out)
     if out.exists():
         raise InputError(f"{out} exists already; choose another --out.")
-    side = SideFile.load(file.with_name(file.name + SUFFIX))
+    if not file.is_file():
+        raise InputError(f"there is no file {file}; give a data set of the reference pipeline, in Parquet.")
+    side = _dataset_side(file)
     stage = side.carried.get("stage")
     chosen = split or next((name for name, known in STAGES.items() if known == stage), None)
     if chosen not in SPLITS:
         raise InputError(f"split is {chosen!r} (the stage of {file} is {stage!r}); give one of {', '.join(SPLITS)}.")
     try:
-        source = pq.ParquetFile(file)
+        source = pq.ParquetFile(file, page_checksum_verification=True)
     except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{file} cannot be read as Parquet: {error}.") from error
+        raise InputError(f"{file} cannot be read as Parquet: {_said(error)}.") from error
     names = source.schema_arrow.names
     if missing := [name for name in _COLUMNS if name not in names]:
         raise InputError(f"{file} lacks the columns {', '.join(missing)}; it has {', '.join(names)}.")
@@ -76,9 +78,10 @@ def import_dataset(file: str | Path, out: str | Path, *, split: str | None = Non
     with atomic_folder(out) as work:
         writer = StoreWriter(work, width=side.d_model, dtype="float32", settings=settings)
         first = 0
-        for batch in source.iter_batches(batch_size=BATCH_ROWS, columns=wanted):
-            vectors_ND = _vectors(batch.column("activation_vector"), side.d_model, f"rows {first} and later of {file}")
-            writer.append(vectors_ND, _rows(pa.table(batch), vectors_ND, side, chosen, file))
+        for batch in _batches(source, wanted, file):
+            where = f"rows {first} and later of {file}"
+            vectors_ND = _vectors(batch.column("activation_vector"), side.d_model, where)
+            writer.append(vectors_ND, _rows(pa.table(batch), vectors_ND, side, chosen, where))
             first += len(batch)
         if not first:
             raise InputError(f"{file} has no rows.")
@@ -103,8 +106,9 @@ def export_dataset(
     """
     file = Path(file)
     site = Site.parse(card.site)
-    if file.exists():
-        raise InputError(f"{file} exists already; choose another --out.")
+    for path in (file, file.with_name(file.name + SUFFIX)):
+        if path.exists():
+            raise InputError(f"{path} exists already; choose another --out.")
     rows = store.rows(split)
     if store.width != card.target.d_model or set(rows["site"].to_pylist()) - {str(site)}:
         raise InputError(
@@ -122,7 +126,7 @@ def export_dataset(
     table = _table(rows, store.vectors(rows["row_id"].to_numpy()), card, split, texts)
     side = _side_file(card, split, len(rows))
     with atomic_folder(file.with_name(f".{file.name}.parts")) as work:
-        pq.write_table(table, work / file.name, compression="zstd")
+        pq.write_table(table, work / file.name, compression="zstd", write_page_checksum=True)
         (work / (file.name + SUFFIX)).write_text(side.to_yaml(), encoding="utf-8")
     # The side file first: a data set without one is of no use, a side file without its data set does no harm.
     parts = file.with_name(f".{file.name}.parts")
@@ -143,22 +147,57 @@ def _vectors(column: Any, width: int, where: str) -> Tensor:
     return check_vectors(torch.from_numpy(values.reshape(len(column), width).copy()), width, f"the vectors of {where}")
 
 
-def _rows(table: pa.Table, vectors_ND: Tensor, side: SideFile, split: str, file: Path) -> pa.Table:
+def _dataset_side(file: Path) -> SideFile:
+    """Read the side file of a data set; CardError when it is another thing's or does not say which layer was read."""
+    path = file.with_name(file.name + SUFFIX)
+    side = SideFile.load(path)
+    if side.kind != "nla_dataset":
+        raise CardError(
+            f"{path} describes a {side.kind!r}, and 'nla_dataset' was expected: it does not belong to a data set."
+        )
+    if side.layer is None:
+        raise CardError(f"{path} does not say which layer its vectors were read at (extraction.layer_index).")
+    return side
+
+
+def _batches(source: pq.ParquetFile, columns: Sequence[str], file: Path) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a file in turn; InputError where its bytes are damaged."""
+    try:
+        yield from source.iter_batches(batch_size=BATCH_ROWS, columns=list(columns))
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{file} is damaged: {_said(error)}.") from error
+
+
+def _said(error: Exception) -> str:
+    """Return the words of a library's error as part of a sentence."""
+    return " ".join(str(error).split()).rstrip(".")
+
+
+def _rows(table: pa.Table, vectors_ND: Tensor, side: SideFile, split: str, where: str) -> pa.Table:
     """Build the row data of a store."""
     n = len(table)
     layers = set(table["activation_layer"].to_pylist()) if "activation_layer" in table.column_names else {side.layer}
     if layers != {side.layer}:
         raise InputError(
-            f"{file} has vectors of the layers {sorted(map(str, layers))}, and its side file says {side.layer}."
+            f"{where} have vectors of the layers {sorted(map(str, layers))}, and the side file says {side.layer}."
         )
+    counts, names = table["n_raw_tokens"].to_pylist(), table["doc_id"].to_pylist()
+    if unusable := [count for count in counts if not isinstance(count, int) or count < 1]:
+        raise InputError(f"n_raw_tokens is {unusable[0]!r} in {where}; a number of at least 1 was expected.")
+    if None in names:
+        raise InputError(f"doc_id is missing in {where}; without it rows cannot be told apart by document.")
     texts = table[_TEXT].to_pylist() if _TEXT in table.column_names else [""] * n
+    if strange := [text for text in texts if not isinstance(text, str | None)]:
+        raise InputError(f"{_TEXT} is {strange[0]!r} in {where}; a text was expected.")
     columns = {
         "row_id": list(range(n)),
-        "document_id": [str(name) for name in table["doc_id"].to_pylist()],
-        "position": [count - 1 for count in table["n_raw_tokens"].to_pylist()],
+        "document_id": [str(name) for name in names],
+        "position": [count - 1 for count in counts],
         "token_id": [UNKNOWN_TOKEN] * n,
         "token": [""] * n,
         "context": [text or "" for text in texts],
+        "role": [None] * n,
+        "section": [None] * n,
         "site": [f"resid.{side.layer}"] * n,
         "norm": vectors_ND.norm(dim=1).tolist(),
         "split": [split] * n,

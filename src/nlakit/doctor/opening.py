@@ -22,23 +22,17 @@ from nlakit.doctor.subject import Subject, read_rows
 from nlakit.errors import InputError, ModelError, NlakitError, PairError, not_found
 from nlakit.evaluate.runner import pair_of
 from nlakit.models.adapters import truncated_view
-from nlakit.models.pair import (
-    Pair,
-    load_card,
-    load_reconstructor_of,
-    load_target_of,
-    load_verbalizer_of,
-    pair_folder,
-    released_halves,
-)
+from nlakit.models.locate import locate
+from nlakit.models.pair import Pair, load_reconstructor_of, load_target_of, load_verbalizer_of, moved_target
 from nlakit.models.reconstructor import Reconstructor
-from nlakit.models.reference.hub import Half
+from nlakit.models.reference.hub import Half, find_released
 from nlakit.models.reference.load import load_released, open_sources, released_card
 from nlakit.models.sites import resolve_site
 from nlakit.models.target import Target
 from nlakit.models.verbalizer import Verbalizer
 from nlakit.prompts import resolve_prompts
 from nlakit.runs import RunFolder
+from nlakit.train.grow import grown_target
 from nlakit.vectors import VectorStats
 
 T = TypeVar("T")
@@ -56,23 +50,25 @@ def open_subject(what: str | Path | Target | Pair, device: str = AUTO) -> Subjec
     if isinstance(what, Target):
         return _as_pair(Subject(what.name, what))
     name, path = str(what), Path(what).expanduser()
-    if name in plugins.names(plugins.PAIRS):
-        return _open_pair(pair_folder(name), device)
-    if path.is_dir():
+    if name not in plugins.names(plugins.PAIRS) and path.is_dir():
         return _open_folder(path, device)
-    if (halves := released_halves(what)) is not None and _has_side_files(name):
-        return _open_released(name, halves, device)
     known = plugins.names(plugins.MODELS)
-    if name not in known and "/" not in name:
+    if name in known and name not in plugins.names(plugins.PAIRS):
+        return _open_model(name, device)
+    if name not in plugins.names(plugins.PAIRS) and "/" not in name:
         raise not_found("pair or model", name, {*known, *plugins.names(plugins.PAIRS)})
-    return _open_model(name, device)
+    try:
+        found = locate(name, wanted="everything")
+    except (PairError, ModelError):  # no pair, or out of reach: perhaps a model, which then says what is wrong
+        return _open_model(name, device)
+    return _open_pair(found, device) if isinstance(found, Path) else _open_released(name, found, device)
 
 
 def _open_folder(path: Path, device: str) -> Subject:
     """Tell from its files what a folder holds, and open that."""
     if (path / CARD_FILE).is_file():
         return _open_pair(path, device)
-    if (halves := released_halves(path)) is not None:
+    if (halves := find_released(path)) is not None:
         return _open_released(str(path), halves, device)
     if (path / MANIFEST).is_file():
         subject = Subject(str(path))
@@ -91,15 +87,6 @@ def _is_run(path: Path) -> bool:
         return "recipe" in json.loads((path / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, TypeError):
         return False
-
-
-def _has_side_files(name: str) -> bool:
-    """Whether a name of the form owner/name is a released pair and no model: its card can be had."""
-    try:
-        load_card(name)
-    except (PairError, ModelError):
-        return False
-    return True
 
 
 def _attempt(subject: Subject, part: str, open_part: Callable[[], T]) -> T | None:
@@ -122,7 +109,7 @@ def _open_pair(folder: Path, device: str) -> Subject:
     card = subject.card = _attempt(subject, "card", lambda: Card.load(folder))
     if card is None:
         return subject
-    base = subject.target = _attempt(subject, "model", lambda: load_target_of(card, device=device))
+    base = subject.target = _attempt(subject, "model", lambda: load_target_of(card, moved_target(card, folder), device))
     subject.verbalizer = _attempt(
         subject, "verbalizer", lambda: load_verbalizer_of(card, folder, device=device, base=base)
     )
@@ -155,15 +142,20 @@ def _open_run(path: Path, device: str) -> Subject:
         subject = Subject(str(path))
         recipe = _attempt(subject, "recipe", run.recipe)
         if recipe is not None:
-            config = recipe.target
-            subject.target = _attempt(
-                subject, "model", lambda: Target.load(config.model, config.revision, config.dtype, device)
-            )
+            subject.target = _attempt(subject, "model", lambda: _target_of(recipe, run, device))
             subject = _as_pair(subject, recipe)
     subject.name, subject.run = str(path), run
     if (path / "extract" / "done.json").is_file():
         subject.store = _attempt(subject, "store", lambda: Store(path / "extract"))
     return subject
+
+
+def _target_of(recipe: Recipe, run: RunFolder, device: str) -> Target:
+    """Load the target that a recipe names, or the one that its run has grown."""
+    config = recipe.target
+    return Target.load(
+        grown_target(recipe, run) if recipe.grown else config.model, config.revision, config.dtype, device
+    )
 
 
 def _as_pair(subject: Subject, recipe: Recipe | None = None) -> Subject:

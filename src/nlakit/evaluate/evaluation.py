@@ -36,6 +36,15 @@ class Number(NamedTuple):
     n: int
 
 
+def numbers_of(measures: Mapping[str, Measure]) -> dict[str, Number]:
+    """Return the measures that have a value and an interval."""
+    return {
+        name: Number(measure.value, measure.low, measure.high, measure.n)
+        for name, measure in measures.items()
+        if measure.value is not None and measure.low is not None and measure.high is not None
+    }
+
+
 class SlotRow(Record):
     """One line of the table that holds claims against what the vectors hold."""
 
@@ -145,11 +154,18 @@ class Evaluation(Record):
     @property
     def numbers(self) -> dict[str, Number]:
         """The measures that have something behind them."""
-        return {
-            name: Number(measure.value, measure.low, measure.high, measure.n)
-            for name, measure in self.measures.items()
-            if measure.value is not None and measure.low is not None and measure.high is not None
-        }
+        return numbers_of(self.measures)
+
+    @property
+    def unchecked(self) -> bool:
+        """Whether no claim could be checked, so that the readings are left for people to judge."""
+        return not self.slots
+
+    def on_card(self) -> dict[str, object]:
+        """Return what a card keeps of it, as changes to a :class:`~nlakit.card.Card`: the measures, and how they were taken."""
+        kept = ("rows", "documents", "seed", "max_new_tokens", "left_out", "created_at")
+        measured = {name: getattr(self, name) for name in kept} | {"nlakit": self.versions.get("nlakit")}
+        return {"results": self.measures, "measured": measured}
 
     def save(self, folder: Path) -> Path:
         """Write ``evaluation.json`` atomically and return its path."""

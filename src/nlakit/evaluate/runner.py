@@ -13,7 +13,7 @@ from nlakit.card import Card, Measure
 from nlakit.config import EvaluateConfig, Recipe, fingerprint, plain
 from nlakit.data.annotate import ANSWERS
 from nlakit.data.sampling import other_document_rows
-from nlakit.errors import InternalError, RunError
+from nlakit.errors import CardError, InternalError, RunError
 from nlakit.evaluate.claims import truth_reader
 from nlakit.evaluate.estimates import HELDOUT, Estimator
 from nlakit.evaluate.evaluation import FILE_NAME, Evaluation
@@ -31,7 +31,7 @@ from nlakit.evaluate.passes import (
     measure_warm_start,
 )
 from nlakit.evaluate.rows import DataSettings, rebuild_rows
-from nlakit.models.pair import Pair, pair_folder
+from nlakit.models.pair import Pair, load_card, pair_folder
 from nlakit.progress import Progress
 from nlakit.runs import RunFolder, now, versions
 
@@ -65,7 +65,7 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
     stage.begin(settings)
     evaluation = evaluate(source, recipe.evaluate, progress)
     path = evaluation.save(stage.path)
-    Card.load(source).model_copy(update={"results": evaluation.measures}).save(source)
+    Card.load(source).model_copy(update=evaluation.on_card()).save(source)
     fve = evaluation.measures["fve"]
     stage.finish(settings, {"file": path.name, "fve": fve.value, "rows": evaluation.rows})
     return path
@@ -77,6 +77,19 @@ def pair_of(folder: RunFolder) -> Path:
         if path.is_dir():
             return path
     raise RunError(f"{folder.path} has no pair to evaluate; run the stages warm-start and train first")
+
+
+def _require_measurable(source: str | Path) -> None:
+    """Raise CardError, before any weights are fetched, for a pair whose card does not say what it can be measured on."""
+    card = load_card(source)
+    if card.source and not card.data:
+        raise CardError(
+            f"{str(source)!r} cannot be measured: a released pair records neither the corpus, splits and seed that held-out rows "
+            "are built from nor the mean and variance that an FVE is measured against, so neither an FVE nor a control nor the "
+            "truth of a claim can be given; 'nlakit read' gives the error of each reading."
+        )
+    DataSettings.of(card)
+    card.require_stats()
 
 
 def _kept_answers(pair: Path) -> Path | None:
@@ -91,13 +104,14 @@ def _identity(folder: RunFolder, source: Path) -> str:
 
 
 def evaluate(source: str | Path, config: EvaluateConfig, progress: Progress | None = None) -> Evaluation:
-    """Measure a pair, by name or folder, on held-out rows built again from its card.
+    """Measure a pair, by name or folder or on the Hub, on held-out rows built again from its card.
 
     Raises what loading a pair raises, :class:`~nlakit.errors.CardError` when the card does not say where its rows came from,
     :class:`~nlakit.errors.InputError` when nothing is held out, and
     :class:`~nlakit.errors.MissingExtraError` when claims can be judged and scikit-learn is missing.
     """
     started = time.monotonic()
+    _require_measurable(source)
     folder = pair_folder(source)
     pair = Pair.from_pretrained(folder)
     if pair.target is None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
-from nlakit.evaluate.evaluation import Evaluation, Number
+from nlakit.evaluate.evaluation import Number
 from nlakit.evaluate.measures import REGISTRY, format_value
 from nlakit.truth import LEVELS
 
@@ -25,7 +25,31 @@ LEAD_FROM = 0.5
 Trust = Literal["believe", "check", "guess"]
 TRUST_WORDS: dict[Trust, str] = {"believe": "believe", "check": "a lead, check it", "guess": "a guess"}
 
+_UNCHECKED = (
+    "Whether what they claim is true was not checked: nothing is known about the truth of this text. The readings below stand "
+    "beside what the target had read, for you to compare."
+)
 _FVE_WORDS = ((0.9, "nearly all"), (0.7, "most"), (0.4, "a good part"), (0.1, "a little"), (-math.inf, "nothing"))
+
+
+class Measured(Protocol):
+    """What sentences are made from: an evaluation, or what a card keeps of one."""
+
+    @property
+    def numbers(self) -> Measures:
+        """The measures that have something behind them."""
+
+    @property
+    def documents(self) -> int | None:
+        """Documents that the rows come from; ``None`` where that was not kept."""
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Length limit of the explanations, in tokens."""
+
+    @property
+    def unchecked(self) -> bool:
+        """Whether no claim could be checked, and readings stand below for people to judge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +80,13 @@ class Summary:
     checks: tuple[Check, ...]
 
 
-def summarise(evaluation: Evaluation) -> Summary:
+def summarise(evaluation: Measured) -> Summary:
     """Put an evaluation into a headline, a few sentences, a line of trust a level, and checks."""
     measures = evaluation.numbers
     sentences = [
         _fve_sentence(evaluation),
         _training_sentence(measures),
-        _truth_sentence(measures),
+        _truth_sentence(evaluation),
         _silence_sentence(measures),
     ]
     return Summary(_headline(measures), tuple(filter(None, sentences)), _trust(measures), _checks(evaluation))
@@ -115,14 +139,14 @@ def _reaches(measures: Measures, control: str) -> bool:
     return control in measures and measures[control].high >= measures["fve"].low
 
 
-def _fve_sentence(evaluation: Evaluation) -> str | None:
+def _fve_sentence(evaluation: Measured) -> str | None:
     measures = evaluation.numbers
     if not _known(measures, "fve"):
         return None
-    text = (
-        f"FVE {number(measures, 'fve')} ({interval(measures, 'fve')}) on {measures['fve'].n:,} held-out vectors of "
-        f"{evaluation.documents:,} documents, one explanation each, sampled at temperature 1"
-    )
+    text = f"FVE {number(measures, 'fve')} ({interval(measures, 'fve')}) on {measures['fve'].n:,} held-out vectors"
+    if evaluation.documents is not None:
+        text += f" of {evaluation.documents:,} documents"
+    text += ", one explanation each, sampled at temperature 1"
     if _known(measures, "fve_shuffled"):
         text += f"; with another document's explanation it is {number(measures, 'fve_shuffled')}"
     return text + "."
@@ -148,9 +172,10 @@ def _training_sentence(measures: Measures) -> str | None:
     return text + "."
 
 
-def _truth_sentence(measures: Measures) -> str | None:
+def _truth_sentence(evaluation: Measured) -> str | None:
+    measures = evaluation.numbers
     if not _known(measures, "claims_true"):
-        return None
+        return _UNCHECKED if _known(measures, "fve") and evaluation.unchecked else None
     text = f"{number(measures, 'claims_true')} of {measures['claims_true'].n:,} claims are true"
     if _known(measures, "claims_ceiling"):
         text += f"; a linear probe on the same vectors would get {number(measures, 'claims_ceiling')} of them right"
@@ -180,7 +205,7 @@ def _trust(measures: Measures) -> tuple[TrustLine, ...]:
     return tuple(lines)
 
 
-def _checks(evaluation: Evaluation) -> tuple[Check, ...]:
+def _checks(evaluation: Measured) -> tuple[Check, ...]:
     """Hold the controls against the round trip."""
     measures = evaluation.numbers
     checks = []

@@ -20,7 +20,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from nlakit.config import AdapterConfig
+from nlakit.config import AdapterConfig, derive_seed
 from nlakit.errors import ModelError, missing_extra
 from nlakit.storage import atomic_write_bytes
 
@@ -98,13 +98,28 @@ def add_adapter(shared: Any, name: str, config: Any, runs: Any = None) -> Adapte
     """Put a new adapter into a model; it changes nothing until it is trained. ``config`` is peft's ``LoraConfig``."""
     peft = _peft()
     trained = {id(weight) for weight in shared.parameters() if weight.requires_grad}
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.filterwarnings("ignore", "Already found a `peft_config`")  # several adapters are what is wanted
+        torch.manual_seed(derive_seed(0, "adapter", name))  # a run that is begun again begins with the same numbers
         peft.inject_adapter_in_model(copy.deepcopy(config), shared, name)
     for weight in shared.parameters():
         weight.requires_grad_(id(weight) in trained)  # peft freezes the adapters that were there before
     view = AdapterView(shared, name, runs)
+    view.weights.float()  # whatever the base's number type: small steps are lost in bfloat16
     return view.requires_grad_(True)
+
+
+def merged(view: AdapterView) -> Any:
+    """Return a copy of what a view runs with its adapter added to the weights: a whole model that needs no adapter."""
+    whole = copy.deepcopy(view.runs)
+    for parent in list(whole.modules()):
+        for name, layer in list(parent.named_children()):
+            if hasattr(layer, "base_layer"):
+                layer.merge(adapter_names=[view.adapter])
+                setattr(parent, name, layer.get_base_layer())
+    if hasattr(whole, "peft_config"):
+        del whole.peft_config
+    return whole
 
 
 def load_adapter(shared: Any, name: str, folder: Path, runs: Any = None) -> AdapterView:

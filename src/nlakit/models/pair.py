@@ -14,6 +14,7 @@ Axes: N vectors or texts, T tokens, D width of a vector.
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -24,13 +25,14 @@ from torch import Tensor
 from nlakit import plugins
 from nlakit.card import CARD_FILE, Card
 from nlakit.config import AUTO
-from nlakit.errors import CardError, InputError, ModelError, PairError, not_found
+from nlakit.errors import CardError, InputError, ModelError, PairError
 from nlakit.explanations import Explanation
 from nlakit.models.adapters import is_adapter
 from nlakit.models.loading import DeviceMap
+from nlakit.models.locate import WARM_START, locate
 from nlakit.models.readings import Reading, Score, ScoredExplanation, flags_for
 from nlakit.models.reconstructor import Reconstructor
-from nlakit.models.reference.hub import Half, find_released
+from nlakit.models.reference.hub import Half
 from nlakit.models.reference.load import Sources, load_released, open_sources, released_card
 from nlakit.models.sampler import sample
 from nlakit.models.sites import Site
@@ -40,29 +42,20 @@ from nlakit.prompts import tokenizer_fingerprint
 from nlakit.storage import atomic_folder
 from nlakit.vectors import VectorStats, check_vectors, direction_error
 
-VERBALIZER, RECONSTRUCTOR, WARM_START = "verbalizer", "reconstructor", "warm-start"
+VERBALIZER, RECONSTRUCTOR = "verbalizer", "reconstructor"
 
 
-def pair_folder(name_or_path: str | Path) -> Path:
-    """Return the folder of a pair: an existing path, or the name of an installed pair.
+def pair_folder(name_or_path: str | Path, revision: str | None = None) -> Path:
+    """Return the folder of a pair with everything that it holds, fetched from the Hub if it is there.
 
-    Raises ``NotFoundError`` for a name that is not installed and ``PairError`` for a folder without a card.
+    Raises as :func:`~nlakit.models.locate.locate` does, and ``PairError`` for a released pair.
     """
-    path = Path(name_or_path)
-    names = plugins.names(plugins.PAIRS)
-    if isinstance(name_or_path, str) and name_or_path in names:
-        path = Path(plugins.load(plugins.PAIRS, name_or_path)())
-    elif not path.is_dir():
-        if isinstance(name_or_path, str) and "/" not in name_or_path:
-            raise not_found("pair", name_or_path, names)
+    found = locate(name_or_path, revision=revision, wanted="everything")
+    if not isinstance(found, Path):
         raise PairError(
-            f"there is no folder {str(name_or_path)!r}; give a pair's folder or one of: {', '.join(names)}."
+            f"{str(name_or_path)!r} is a pair in the layout of the releases, and a folder with a {CARD_FILE} is needed here."
         )
-    if not (path / CARD_FILE).is_file():
-        inside = path / "pair"
-        hint = f" Did you mean {str(inside)!r}?" if (inside / CARD_FILE).is_file() else ""
-        raise PairError(f"{str(path)!r} is no pair: it has no {CARD_FILE}.{hint}")
-    return path
+    return found
 
 
 class Pair:
@@ -92,23 +85,22 @@ class Pair:
     ) -> Self:
         """Load and verify a pair; ``part="warm-start"`` takes the weights from before reinforcement learning.
 
-        The name ``owner/name`` means the released pair in the repositories ``owner/name-av`` and ``owner/name-ar`` of
-        the Hugging Face Hub, at ``revision`` (see :meth:`from_reference`). ``device_map`` spreads the weights over
-        several devices, as transformers does it. ``target`` is where the target lies now, when it is not where the card says.
+        ``owner/name`` is a pair on the Hugging Face Hub at ``revision`` (a commit, tag or branch; ``None`` for the default
+        branch), or the released pair in ``owner/name-av`` and ``owner/name-ar``; :mod:`nlakit.models.locate` says what is
+        looked for in which order. ``device_map`` spreads the weights over several devices, as transformers does it.
+        ``target`` is where the target lies now, when it is not where the card says.
         A pair of adapters is nothing without its target, which is then loaded whatever ``load_target`` says.
         Verified before anything is computed: the card against the live tokenizers and target, widths,
         finite weights, a head that training has moved, and that injected vectors arrive in the
         verbalizer and matter. Raises ``NotFoundError`` or ``PairError`` for what is no pair,
-        ``CardError`` where card and models disagree, ``ModelError`` for damaged weights.
+        ``CardError`` where card and models disagree, ``ModelError`` for damaged weights and what the Hub does not give,
+        ``StorageFullError`` before a download that the disk has no room for.
         """
-        released = released_halves(name_or_path)
-        if released is not None:
+        folder = locate(name_or_path, revision=revision, wanted="pair" if part == "." else "everything")
+        if not isinstance(folder, Path):
             if part != ".":
                 raise PairError(f"{str(name_or_path)!r} is a released pair, which has no {part!r}.")
-            return cls._assemble(
-                open_sources(*released, revision=revision), None, None, device, device_map, load_target, target
-            )
-        folder = pair_folder(name_or_path)
+            return cls._assemble(open_sources(*folder), None, None, device, device_map, load_target, target)
         card = Card.load(folder)
         parts = folder / part
         absent = [name for name in (VERBALIZER, RECONSTRUCTOR) if not (parts / name).is_dir()]
@@ -116,7 +108,7 @@ class Pair:
             raise PairError(f"{str(parts)!r} is no pair: it has no folder {' and no folder '.join(absent)}.")
         live = None
         if load_target or any(is_adapter(parts / name) for name in (VERBALIZER, RECONSTRUCTOR)):
-            live = load_target_of(card, target, device, device_map)
+            live = load_target_of(card, target or moved_target(card, folder), device, device_map)
         verbalizer = load_verbalizer_of(card, parts, device, device_map, live)
         reconstructor = load_reconstructor_of(card, parts, device, device_map, live)
         pair = cls(live, verbalizer, reconstructor, card)
@@ -242,6 +234,35 @@ class Pair:
         earlier.save(folder / VERBALIZER, dtype)
         Reconstructor.load(source / RECONSTRUCTOR, self.card.prompts).save(folder / RECONSTRUCTOR, dtype)
 
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool = True,
+        revision: str | None = None,
+        target: str | None = None,
+        licence: str | None = None,
+        dtype: str | None = None,
+        warm_start: str | Path | None = None,
+        message: str | None = None,
+    ) -> str:
+        """Publish the pair on the Hugging Face Hub as ``owner/name``, with a model card; returns the commit's address.
+
+        The repository is made if it is not there, ``private`` unless that is switched off; ``revision`` is the branch to
+        commit to. ``target`` is the repository of the target, ``owner/name[@revision]``, needed where the card names a
+        folder. ``licence`` is the identifier of the target's licence, where neither the Hub nor its package names one. ``dtype``
+        and ``warm_start`` are those of :meth:`save`. The token is the one of ``hf auth login``, or ``HF_TOKEN``. Nobody is
+        asked; ``nlakit push`` shows first what would be uploaded. Raises ``PublishError`` for what may not leave this
+        machine or the Hub refuses, and ``UnreachableError`` without a network; then nothing was published.
+        """
+        from nlakit.publish.push import push_pair
+
+        with tempfile.TemporaryDirectory(prefix="nlakit-") as work:
+            folder = self.save(Path(work) / "pair", dtype=dtype, warm_start=warm_start)
+            return push_pair(
+                folder, repo_id, private=private, revision=revision, target=target, licence=licence, message=message
+            )
+
     def read(
         self,
         content: str | Sequence[Mapping[str, str]],
@@ -322,21 +343,22 @@ class Pair:
         return [ScoredExplanation(item.text, item.outcome, scores.get(row)) for row, item in enumerate(explanations)]
 
 
-def load_card(name_or_path: str | Path) -> Card:
-    """Read a pair's card; for a released pair it is built from the side files, and no weights are fetched.
+def load_card(name_or_path: str | Path, revision: str | None = None) -> Card:
+    """Read a pair's card; no weights are fetched, and for a released pair it is built from the side files.
 
     Raises as :meth:`Pair.from_pretrained` does.
     """
-    released = released_halves(name_or_path)
-    if released is not None:
-        return released_card(open_sources(*released, weights=False))
-    return Card.load(pair_folder(name_or_path))
+    found = locate(name_or_path, revision=revision, wanted="card")
+    if isinstance(found, Path):
+        return Card.load(found)
+    return released_card(open_sources(*found, weights=False))
 
 
-def released_halves(name_or_path: str | Path) -> tuple[Half, Half] | None:
-    """Say where the halves of a released pair lie; ``None`` for an installed pair, a folder with a card, and what is no pair."""
-    own = (Path(name_or_path) / CARD_FILE).is_file() or str(name_or_path) in plugins.names(plugins.PAIRS)
-    return None if own else find_released(name_or_path)
+def moved_target(card: Card, folder: Path) -> Path | None:
+    """Return the target that the pair's run has grown, when it is no longer where the card says; None for any other."""
+    if not Path(card.target.model).is_absolute() or Path(card.target.model).is_dir():
+        return None
+    return next((place for parent in folder.parents[:2] if (place := parent / "grow" / "target").is_dir()), None)
 
 
 def load_target_of(

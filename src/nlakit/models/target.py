@@ -27,6 +27,7 @@ from nlakit import plugins
 from nlakit.config import AUTO
 from nlakit.errors import InputError, ModelError, nearest
 from nlakit.models.decoder import block_output, find_parts, window
+from nlakit.models.hub import fetch_model
 from nlakit.models.loading import (
     DeviceMap,
     find_folder,
@@ -110,7 +111,7 @@ class Target:
         device: str = AUTO,
         device_map: DeviceMap = None,
     ) -> Self:
-        """Load a target by plugin name, folder, or Hugging Face id (with an optional revision).
+        """Load a target by plugin name, folder, or Hugging Face id (with an optional revision; its commit is remembered).
 
         ``device`` and ``dtype`` are as :func:`~nlakit.models.loading.resolve_device` and
         :func:`~nlakit.models.loading.resolve_dtype` take them; ``device_map`` spreads the weights over several devices,
@@ -119,13 +120,15 @@ class Target:
         """
         resolve_dtype(dtype, resolve_device(device))  # a wrong name is told before anything is fetched
         folder = find_folder(name_or_path)
-        source = folder if folder is not None else str(name_or_path)
-        options: dict[str, Any] = {} if revision is None else {"revision": revision}
-        try:
-            tokenizer = load_tokenizer(source, **options)
-        except ModelError as error:
-            raise ModelError(f"{error}{nearest(str(name_or_path), plugins.names(plugins.MODELS))}") from error
-        model = load_placed(AutoModelForCausalLM, source, device, device_map, dtype, **options)
+        source = folder
+        if source is None:
+            try:
+                fetched = fetch_model(str(name_or_path), revision)
+            except ModelError as error:
+                raise ModelError(f"{error}{nearest(str(name_or_path), plugins.names(plugins.MODELS))}") from error
+            source, revision = fetched.folder, fetched.commit
+        tokenizer = load_tokenizer(source)
+        model = load_placed(AutoModelForCausalLM, source, device, device_map, dtype)
         # A folder is known by its full path, so that a card that records it holds in any working directory.
         installed = str(name_or_path) in plugins.names(plugins.MODELS)
         name = str(name_or_path) if folder is None or installed else str(folder.resolve())

@@ -98,11 +98,11 @@ def test_a_released_pair_is_opened_by_its_layout(tmp_path: Path) -> None:
 def test_a_hub_name_is_a_model_when_there_is_no_such_pair(pair: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """owner/name is tried as a released pair first; without side files it is a model."""
 
-    def none(_name: str) -> None:
+    def none(_name: str, **_: object) -> None:
         raise PairError("there is no repository")
 
     load = Target.load
-    monkeypatch.setattr(opening, "load_card", none)
+    monkeypatch.setattr(opening, "locate", none)
     monkeypatch.setattr(Target, "load", lambda _name, **_: load(pair.parent / "target"))
 
     assert "target" in opened("somebody/some-model")[0]
@@ -204,7 +204,7 @@ def test_a_hub_that_cannot_be_reached_is_a_finding(monkeypatch: pytest.MonkeyPat
     def unreachable(*_: object, **__: object) -> None:
         raise ModelError("the Hugging Face Hub cannot be reached")
 
-    monkeypatch.setattr(opening, "load_card", unreachable)
+    monkeypatch.setattr(opening, "locate", unreachable)
     monkeypatch.setattr(Target, "load", unreachable)
 
     findings = examine("somebody/some-model")

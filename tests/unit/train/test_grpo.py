@@ -208,3 +208,21 @@ def test_the_loop_learns_what_is_rewarded(prepared: tuple[Recipe, RunFolder], mo
 
     lengths = [line["length"] for line in read_metrics(run.path / "metrics.jsonl", "train")[1:]]
     assert sum(lengths[-3:]) < 0.8 * sum(lengths[:3])
+
+
+def test_samples_cut_into_what_fits_are_learnt_from_alike(
+    warm: tuple[Recipe, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where memory holds three samples of a rollout, three go into a backward pass, it is said, and the first step is the same."""
+    recipe, source = warm
+    lines = []
+    for fitting in (None, 3):
+        if fitting is not None:
+            monkeypatch.setattr(grpo, "rows_that_fit", lambda *_args, **_options: 3)
+        run = tmp_path / str(fitting)
+        shutil.copytree(source, run)
+        grpo.run(_changed(recipe, steps=1), RunFolder(run), Progress())
+        lines.append(read_metrics(run / "metrics.jsonl", "train")[1])
+    assert "3 samples in a backward pass" in capsys.readouterr().err
+    for name in ("verbalizer_grad_norm", "reconstructor_grad_norm", "kl", "entropy", "error"):
+        assert lines[1][name] == pytest.approx(lines[0][name], rel=1e-4, abs=1e-6), name

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from nlakit.config import Recipe
+from nlakit.config import MemoryConfig, Recipe
 from nlakit.errors import DivergedError, InputError, RunError
 from nlakit.models.pair import Pair
 from nlakit.pipeline import run_stages
@@ -174,3 +174,37 @@ def test_a_checkpoint_in_the_second_loop_keeps_the_first_loops_lines(
         return [json.dumps({key: value for key, value in line.items() if key not in timed}) for line in found]
 
     assert lines(run) == lines(unbroken)
+
+
+def test_batches_cut_into_what_fits_are_learnt_from_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where memory holds two rows, a batch is cut into twos, it is said, and losses and gradients are those of whole batches."""
+    found = []
+    for name, fitting in (("whole", None), ("cut", 2)):
+        (tmp_path / name).mkdir()
+        recipe, run = _prepared(tmp_path / name, verbalizer_epochs=1, reconstructor_epochs=1)
+        if fitting is not None:
+            monkeypatch.setattr("nlakit.train.supervised.rows_that_fit", lambda *_args, **_options: 2)
+        warm_start.run(recipe, run, Progress())
+        found.append(read_metrics(run.path / "metrics.jsonl", "warm-start"))
+    assert "2 rows in a backward pass" in capsys.readouterr().err
+    for whole, cut in zip(*found, strict=True):
+        for name in ("verbalizer_loss", "verbalizer_grad_norm", "reconstructor_loss", "reconstructor_grad_norm"):
+            if name in whole:
+                assert cut[name] == pytest.approx(whole[name], rel=1e-3), name
+
+
+def test_recomputing_activations_trains_the_same_pair(tmp_path: Path) -> None:
+    """With memory.recompute=always, losses and gradients are those of kept activations."""
+    found = []
+    for recompute in ("never", "always"):
+        (tmp_path / recompute).mkdir()
+        recipe, run = _prepared(tmp_path / recompute, verbalizer_epochs=1, reconstructor_epochs=1)
+        recipe = recipe.model_copy(update={"memory": MemoryConfig(recompute=recompute)})
+        warm_start.run(recipe, run, SILENT)
+        found.append(read_metrics(run.path / "metrics.jsonl", "warm-start"))
+    for kept, again in zip(*found, strict=True):
+        for name in ("verbalizer_loss", "verbalizer_grad_norm", "reconstructor_loss", "reconstructor_grad_norm"):
+            if name in kept:
+                assert again[name] == pytest.approx(kept[name], rel=1e-3), name

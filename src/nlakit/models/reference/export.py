@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM
 from nlakit.card import REPLACE, Card
 from nlakit.errors import CardError, InputError
 from nlakit.explanations import CLOSE_TAG, OPEN_TAG
+from nlakit.models.adapters import AdapterView, merged
 from nlakit.models.decoder import find_parts
 from nlakit.models.loading import quiet_transformers
 from nlakit.models.pair import Pair
@@ -22,6 +23,7 @@ from nlakit.models.reference.hub import HALVES
 from nlakit.models.reference.load import FORMAT, suffix_ids
 from nlakit.models.reference.meta import META_FILE, MarkerTokens, SideFile
 from nlakit.models.sites import Site
+from nlakit.models.verbalizer import save_weights
 from nlakit.runs import now
 from nlakit.storage import atomic_folder, atomic_write_bytes, atomic_write_text, require_free_space
 
@@ -32,7 +34,8 @@ OWN = "nlakit"
 def export_pair(pair: Pair, folder: str | Path, *, dtype: str | None = None) -> Path:
     """Write a pair as ``folder/av`` and ``folder/ar``, whole or not at all; returns the folder.
 
-    ``dtype`` casts the weights ("float32" or "bfloat16"; the head stays float32). Raises ``CardError`` for what the format
+    ``dtype`` casts the weights ("float32" or "bfloat16"; the head stays float32). Adapters are added to the weights of the
+    target, so that both halves are whole models. Raises ``CardError`` for what the format
     cannot say, ``InputError`` when something lies at ``folder`` already and ``StorageFullError`` without room for it.
     """
     folder = Path(folder)
@@ -40,11 +43,13 @@ def export_pair(pair: Pair, folder: str | Path, *, dtype: str | None = None) -> 
         raise InputError(f"{folder} exists already; choose another --out.")
     require_representable(pair)
     sides = side_files(pair)
-    parameters = sum(p.numel() for half in (pair.verbalizer.model, pair.reconstructor) for p in half.parameters())
+    halves = [_runs(pair.verbalizer.model), _runs(pair.reconstructor.backbone), pair.reconstructor.value_head]
+    parameters = sum(weight.numel() for half in halves for weight in half.parameters())
     require_free_space(folder, parameters * (2 if dtype == "bfloat16" else 4))
     with atomic_folder(folder) as work:
         av, ar = (work / half for half in HALVES)
-        pair.verbalizer.save(av, dtype)
+        save_weights(_whole(pair.verbalizer.model), av, dtype)
+        pair.verbalizer.tokenizer.save_pretrained(av)
         _save_reconstructor(pair, ar, dtype)
         for place, side in zip((av, ar), sides, strict=True):
             atomic_write_text(place / META_FILE, side.to_yaml())
@@ -110,9 +115,19 @@ def _carried(card: Card, half: str) -> dict[str, Any]:
     return {"training": card.training, "created_at": now(), "created_by": "nlakit export"}
 
 
+def _runs(model: Any) -> Any:
+    """Return the model that computes: the shared one behind an adapter."""
+    return model.runs if isinstance(model, AdapterView) else model
+
+
+def _whole(model: Any) -> Any:
+    """Return a model without adapters."""
+    return merged(model) if isinstance(model, AdapterView) else model
+
+
 def _save_reconstructor(pair: Pair, folder: Path, dtype: str | None) -> None:
     """Write the backbone as a causal language model without final norm and output layer, the head and the tokenizer."""
-    backbone = pair.reconstructor.backbone
+    backbone = _whole(pair.reconstructor.backbone)
     with torch.device("meta"):
         causal = AutoModelForCausalLM.from_config(backbone.config)
     inside = find_parts(causal).decoder

@@ -9,24 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from huggingface_hub import snapshot_download
-from huggingface_hub.constants import HF_HUB_CACHE
-from huggingface_hub.errors import (
-    DryRunError,
-    GatedRepoError,
-    HfHubHTTPError,
-    LocalEntryNotFoundError,
-    OfflineModeIsEnabled,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
-
-from nlakit.errors import ModelError, PairError, nearest
+from nlakit.errors import PairError
+from nlakit.models.hub import ALL_FILES, REPOSITORY, Fetched, Repository, download, look_up
 from nlakit.models.reference.meta import META_FILE
-from nlakit.storage import require_free_space, storage_errors
 
 HALVES = ("av", "ar")
 RELEASED = (
@@ -36,10 +24,6 @@ RELEASED = (
     "kitft/Llama-3.3-70B-NLA-L53",
 )
 """The pairs that the authors of the method released."""
-SIDE_FILES = ("*.yaml", "*.json", "*.jinja")
-ALL_FILES = ("*.safetensors", *SIDE_FILES)
-"""What is fetched: weights, settings and tokenizer; nothing that could run code."""
-_REPOSITORY = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +32,8 @@ class Half:
 
     name: str
     folder: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """One half on the disk; ``commit`` is that of the repository, ``None`` for a folder of one's own."""
-
-    name: str
-    folder: Path
-    commit: str | None = None
+    repository: Repository | None = None
+    """What the repository holds, where that was asked already."""
 
 
 def find_released(name_or_path: str | Path) -> tuple[Half, Half] | None:
@@ -72,7 +49,7 @@ def find_released(name_or_path: str | Path) -> tuple[Half, Half] | None:
         if any((folder / META_FILE).is_file() for folder in folders):
             av, ar = folders
             return Half(str(av), av), Half(str(ar), ar)
-    if isinstance(name_or_path, str) and not path.exists() and not path.parent.exists() and _REPOSITORY.fullmatch(stem):
+    if isinstance(name_or_path, str) and not path.exists() and not path.parent.exists() and REPOSITORY.fullmatch(stem):
         return Half(f"{stem}-av"), Half(f"{stem}-ar")
     return None
 
@@ -80,10 +57,10 @@ def find_released(name_or_path: str | Path) -> tuple[Half, Half] | None:
 def fetch(half: Half, *, revision: str | None = None, patterns: Sequence[str] = ALL_FILES) -> Fetched:
     """Bring one half to the disk, downloading with progress bars what is not there yet.
 
-    Raises ``PairError`` when there is no such folder or repository or it has no side file, ``ModelError`` when the Hub
-    cannot be reached or does not give access, and ``StorageFullError`` before a download that the disk has no room for.
+    Raises ``PairError`` when there is no such folder or repository or it has no side file, and as
+    :func:`~nlakit.models.hub.look_up` and :func:`~nlakit.models.hub.download` do.
     """
-    fetched = Fetched(half.name, half.folder) if half.folder is not None else _download(half.name, revision, patterns)
+    fetched = Fetched(half.name, half.folder) if half.folder is not None else _download(half, revision, patterns)
     if not fetched.folder.is_dir():
         raise PairError(f"there is no folder {half.name!r}; a pair needs both halves, {' and '.join(HALVES)}.")
     if not (fetched.folder / META_FILE).is_file():
@@ -91,42 +68,10 @@ def fetch(half: Half, *, revision: str | None = None, patterns: Sequence[str] = 
     return fetched
 
 
-def _download(repository: str, revision: str | None, patterns: Sequence[str]) -> Fetched:
-    cache = Path(HF_HUB_CACHE)
-    try:
-        plan = snapshot_download(repository, revision=revision, allow_patterns=list(patterns), dry_run=True)
-        missing = sum(file.file_size or 0 for file in plan if file.will_download)
-        require_free_space(cache, missing, "point HF_HOME to another disk")
-        commit = plan[0].commit_hash if plan else revision
-        with storage_errors(cache):
-            folder = snapshot_download(repository, revision=commit, allow_patterns=list(patterns))
-    except GatedRepoError as error:
-        raise ModelError(
-            f"{repository!r} is gated: accept its terms at https://huggingface.co/{repository}, then log in with 'hf auth login'."
-        ) from error
-    except RepositoryNotFoundError as error:
-        hint = nearest(re.sub(r"-(av|ar)$", "", repository), RELEASED)
+def _download(half: Half, revision: str | None, patterns: Sequence[str]) -> Fetched:
+    repository = half.repository or look_up(half.name, revision, [META_FILE])
+    if repository is None:
         raise PairError(
-            f"there is no repository {repository!r} on the Hugging Face Hub that you may read, and no such folder here.{hint}"
-        ) from error
-    except RevisionNotFoundError as error:
-        raise PairError(
-            f"{repository!r} has no revision {revision!r}; give a commit, tag or branch that it has."
-        ) from error
-    except (DryRunError, LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
-        return _cached(repository, revision, patterns, error)
-    except HfHubHTTPError as error:
-        raise ModelError(f"the Hugging Face Hub refuses {repository!r}: {' '.join(str(error).split())}") from error
-    return Fetched(repository, Path(folder), commit)
-
-
-def _cached(repository: str, revision: str | None, patterns: Sequence[str], reason: Exception) -> Fetched:
-    """Take what an earlier download left, when the Hub cannot be reached."""
-    try:
-        folder = snapshot_download(repository, revision=revision, allow_patterns=list(patterns), local_files_only=True)
-    except LocalEntryNotFoundError:
-        raise ModelError(
-            f"the Hugging Face Hub cannot be reached and {repository!r} was not downloaded before; connect to the network, or "
-            "give the folder that holds the pair."
-        ) from reason
-    return Fetched(repository, Path(folder), Path(folder).name)
+            f"there is no repository {half.name!r} on the Hugging Face Hub that you may read, and no such folder here."
+        )
+    return download(replace(repository, revision=revision or repository.revision), patterns)

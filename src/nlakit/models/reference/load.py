@@ -18,9 +18,10 @@ from transformers import AutoModelForCausalLM
 from nlakit.card import REPLACE, Card, TargetRecord
 from nlakit.config import AUTO
 from nlakit.errors import CardError, ModelError, missing_extra
+from nlakit.models.hub import ALL_FILES, SIDE_FILES, Fetched
 from nlakit.models.loading import DTYPES, DeviceMap, load_placed, load_tokenizer
 from nlakit.models.reconstructor import HEAD_FILE, Reconstructor, read_config
-from nlakit.models.reference.hub import ALL_FILES, SIDE_FILES, Fetched, Half, fetch
+from nlakit.models.reference.hub import Half, fetch
 from nlakit.models.reference.meta import META_FILE, SideFile, agree
 from nlakit.models.verbalizer import Verbalizer, require_finite_weights
 from nlakit.prompts import Prompts, encode_once, locate_marker

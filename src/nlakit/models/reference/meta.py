@@ -124,7 +124,7 @@ class SideFile(BaseModel):
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise CardError(
-                f"there is no {path.name} in {path.parent}; it says how the checkpoint is to be used."
+                f"there is no {path.name} in {path.parent}; it says how what it belongs to is to be used."
             ) from error
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise CardError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}.") from error

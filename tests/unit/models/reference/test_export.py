@@ -14,11 +14,15 @@ from tests.unit.models.reference import layout as layouts
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from nlakit.cli import main
+from nlakit.config import AdapterConfig
 from nlakit.errors import CardError, InputError, StorageFullError
 from nlakit.models.pair import Pair
+from nlakit.models.reconstructor import Reconstructor
 from nlakit.models.reference.export import export_pair
 from nlakit.models.sampler import sample
+from nlakit.models.sites import Site
 from nlakit.models.target import Target
+from nlakit.models.verbalizer import Verbalizer
 from nlakit.testing import tiny_pair, tiny_target_folder
 
 TEXTS = ["a cat", "the old box by the window"]
@@ -122,6 +126,28 @@ def test_half_the_numbers_take_half_the_room(own, exported, tmp_path):
     assert torch.float32 == load_file(small / "ar" / "value_head.safetensors")["weight"].dtype
 
 
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_a_pair_of_adapters_is_written_as_whole_models(family, tmp_path):
+    """The format's reconstructor is a whole model: both adapters become part of the weights, and say what they said before."""
+    pytest.importorskip("peft")
+    target = Target.load(tiny_target_folder(tmp_path / "target", family=family))
+    card, lora = tiny_pair(target).card, AdapterConfig(mode="lora", rank=4)
+    verbalizer = Verbalizer.from_target(target, card.prompts, injection_scale=4.0, max_new_tokens=12, adapters=lora)
+    pair = Pair(target, verbalizer, Reconstructor.from_target(target, Site.parse(card.site), card.prompts, lora), card)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in (*pair.verbalizer.model.parameters(), *pair.reconstructor.parameters()):
+            weight += 0.05 * torch.randn(weight.shape, generator=generator)
+    expected, before = pair.reconstruct(TEXTS), pair.describe(vectors(3), temperature=0)
+
+    again = Pair.from_pretrained(export_pair(pair, tmp_path / "out"), load_target=False)
+
+    assert not list((tmp_path / "out").rglob("adapter_*"))
+    assert torch.allclose(expected, again.reconstruct(TEXTS), atol=1e-5)
+    assert before == again.describe(vectors(3), temperature=0)
+    assert torch.equal(expected, pair.reconstruct(TEXTS))
+
+
 def test_what_the_format_cannot_say_is_refused(own, tmp_path):
     """Other tags and a missing chat template are named together, and nothing is written."""
     prompts = own.card.prompts.model_copy(update={"open_tag": "<a>", "close_tag": "</a>"})
@@ -161,3 +187,25 @@ def test_the_command_exports_a_pair(own, tmp_path, capsys):
     assert [0, 2] == codes
     assert "exists already" in capsys.readouterr().err
     assert Pair.from_pretrained(tmp_path / "out", load_target=False).card.prompts == own.card.prompts
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["no-such-pair"], "there is no pair named 'no-such-pair'"),
+        (["{pair}", "--dtype", "float16"], "weights cannot be stored as 'float16'"),
+        (["{pair}/verbalizer"], "is no pair: it has no card.yaml"),
+    ],
+)
+def test_an_export_that_cannot_be_is_one_sentence(own, tmp_path, changes, message, capsys):
+    """An unknown pair, a type that overflows and half a pair end with 2, and nothing is written."""
+    source = str(own.save(tmp_path / "pair"))
+
+    with pytest.raises(SystemExit) as stop:
+        main(["export", *(word.format(pair=source) for word in changes), "--out", str(tmp_path / "out")])
+
+    assert 2 == stop.value.code
+    err = capsys.readouterr().err
+    assert message in err
+    assert 1 == len(err.splitlines())
+    assert ["pair"] == [path.name for path in tmp_path.iterdir()]

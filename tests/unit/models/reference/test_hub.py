@@ -1,59 +1,23 @@
-"""Finding released pairs: names and folders, downloads that are checked before they start, and the Hub's refusals in words."""
+"""Finding released pairs: names and folders, and both repositories of one that is on the Hub."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from huggingface_hub.errors import (
-    GatedRepoError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
+from tests.hub import Hub
 from tests.unit.models.reference import layout as layouts
 
 from nlakit.cli import main
-from nlakit.errors import ModelError, PairError, StorageFullError
-from nlakit.models.pair import load_card
-from nlakit.models.reference import hub
+from nlakit.errors import PairError, UnreachableError
+from nlakit.models.pair import Pair, load_card
 from nlakit.models.reference.hub import fetch, find_released
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
-
-class FakeHub:
-    """Answers as ``snapshot_download`` does, from folders; remembers what was asked."""
-
-    def __init__(self, folders: dict[str, Path], *, size: int = 1000, error: Exception | None = None) -> None:
-        self.folders, self.size, self.error, self.asked = folders, size, error, []
-
-    def __call__(self, repository, *, revision, allow_patterns, dry_run=False, local_files_only=False):
-        self.asked.append((repository, revision, tuple(allow_patterns), dry_run, local_files_only))
-        if self.error is not None and not local_files_only:
-            raise self.error
-        if repository not in self.folders:
-            raise LocalEntryNotFoundError("not here")
-        if dry_run:
-            return [SimpleNamespace(file_size=self.size, will_download=True, commit_hash=COMMIT)]
-        return str(self.folders[repository])
-
-
-def refusal(kind):
-    """An error of the Hub without the response that it came with."""
-    error = kind.__new__(kind)
-    Exception.__init__(error, "refused")
-    return error
-
-
-@pytest.fixture
-def install(monkeypatch):
-    def put(fake):
-        monkeypatch.setattr(hub, "snapshot_download", fake)
-        return fake
-
-    return put
+def publish(hub: Hub, folder: Path, name: str = "someone/tiny") -> dict[str, str]:
+    """Put a tiny pair of the released layout on the Hub; returns the commit of each half."""
+    layout = layouts.write(folder, "qwen2")
+    return {half: hub.put(f"{name}-{half}", layout.half(half)).branches["main"] for half in ("av", "ar")}
 
 
 def test_a_name_means_two_repositories():
@@ -71,76 +35,67 @@ def test_what_is_no_repository_is_not_looked_for_on_the_hub(name, monkeypatch):
     assert find_released(name) is None
 
 
-def test_a_pair_is_downloaded_at_one_commit_and_only_what_is_needed(install, tmp_path):
+def test_a_pair_is_downloaded_at_one_commit_and_only_what_is_needed(hub, tmp_path):
     """Side files come first, weights later at the same commit, and nothing that could run code; the card records the commit."""
-    layout = layouts.write(tmp_path, "qwen2")
-    fake = install(FakeHub({f"someone/tiny-{half}": layout.half(half) for half in ("av", "ar")}))
+    commits = publish(hub, tmp_path)
+    for half in commits:
+        hub.repos[f"someone/tiny-{half}"].files["modeling_tiny.py"] = b"import os"
 
     card = load_card("someone/tiny")
 
-    assert COMMIT == card.source["verbalizer"]["commit"] == card.source["reconstructor"]["commit"]
-    assert not any("*.safetensors" in patterns for _, _, patterns, _, _ in fake.asked)
-    assert [None, COMMIT] == [revision for name, revision, *_ in fake.asked if name.endswith("av")]
-    half, _ = find_released("someone/tiny")
-    fetch(half, revision=COMMIT)
-    assert {"*.safetensors", "*.json", "*.yaml", "*.jinja"} == set(fake.asked[-1][2])
+    assert commits == {"av": card.source["verbalizer"]["commit"], "ar": card.source["reconstructor"]["commit"]}
+    assert not [path for path in hub.fetched() if path.endswith(".safetensors")]
+    pair = Pair.from_pretrained("someone/tiny", load_target=False)
+    assert torch_rows(pair) == torch_rows(Pair.from_pretrained(tmp_path / "tiny", load_target=False))
+    assert {".safetensors", ".json", ".yaml", ".jinja"} >= {Path(path).suffix for path in hub.fetched()}
 
 
-def test_a_download_without_room_does_not_start(install, tmp_path, monkeypatch):
-    """The message has both sizes, and nothing but the plan was asked for."""
-    fake = install(FakeHub({"someone/tiny-av": tmp_path}, size=10**15))
-
-    with pytest.raises(StorageFullError, match="needs about 1,000,000,000 MB .* point HF_HOME"):
-        fetch(find_released("someone/tiny")[0])
-
-    assert [True] == [dry for *_, dry, _ in fake.asked]
+def torch_rows(pair: Pair) -> list[list[float]]:
+    rows: list[list[float]] = pair.reconstruct(["a cat", "the red door"]).tolist()
+    return rows
 
 
-@pytest.mark.parametrize(
-    ("kind", "expected", "message"),
-    [
-        (
-            RepositoryNotFoundError,
-            PairError,
-            "no repository 'kitft/nla-qwen2.5-7b-l20-av'.*Did you mean 'kitft/nla-qwen2.5-7b-L20'",
-        ),
-        (GatedRepoError, ModelError, "is gated: accept its terms at https"),
-        (RevisionNotFoundError, PairError, "has no revision 'v9'"),
-        (LocalEntryNotFoundError, ModelError, "cannot be reached and .* was not downloaded before"),
-    ],
-)
-def test_a_refusal_of_the_hub_is_one_sentence(install, kind, expected, message):
-    """An unknown repository names the nearest release; terms, revisions and a missing network say what to do."""
-    install(FakeHub({}, error=refusal(kind)))
+def test_halves_of_any_name_are_read_at_a_revision(hub, tmp_path):
+    """``from_reference`` takes two repositories, and a revision of both."""
+    layout = layouts.write(tmp_path, "qwen2")
+    for half in ("av", "ar"):
+        repo = hub.put(f"someone/my-{half}-half", layout.half(half))
+        repo.branches["v1"] = repo.branches["main"]
 
-    with pytest.raises(expected, match=message) as caught:
-        fetch(find_released("kitft/nla-qwen2.5-7b-l20")[0], revision="v9")
-    assert "\n" not in str(caught.value)
+    pair = Pair.from_reference("someone/my-av-half", "someone/my-ar-half", revision="v1", load_target=False)
+
+    assert "someone/my-ar-half" == pair.card.source["reconstructor"]["name"]
+    with pytest.raises(PairError, match="no revision 'v2'"):
+        Pair.from_reference("someone/my-av-half", "someone/my-ar-half", revision="v2", load_target=False)
 
 
-def test_without_a_network_an_earlier_download_serves(install, tmp_path):
-    """What is in the cache is used, and its folder's name is its commit."""
-    cached = tmp_path / COMMIT
-    layouts.write_meta(cached, {"kind": "nla_model"})
-    install(FakeHub({"someone/tiny-av": cached}, error=refusal(LocalEntryNotFoundError)))
+def test_without_a_network_an_earlier_download_serves(hub, tmp_path, monkeypatch):
+    """What is in the cache is used, under the name that it was fetched by."""
+    commits = publish(hub, tmp_path)
+    load_card("someone/tiny")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
 
-    assert COMMIT == fetch(find_released("someone/tiny")[0]).commit
-
-
-def test_a_repository_that_is_no_pair_is_named(install, tmp_path):
-    """Without a side file there is nothing to go by."""
-    install(FakeHub({"someone/tiny-av": tmp_path}))
-
-    with pytest.raises(PairError, match="'someone/tiny-av' has no nla_meta.yaml"):
-        fetch(find_released("someone/tiny")[0])
+    assert commits["av"] == load_card("someone/tiny").source["verbalizer"]["commit"]
+    with pytest.raises(UnreachableError, match="'someone/other' was not downloaded before"):
+        load_card("someone/other")
 
 
-def test_the_command_ends_with_2_for_an_unknown_repository(install, capsys):
+def test_half_a_pair_is_no_pair(hub, tmp_path):
+    """A missing half, and a half without a side file, are named."""
+    publish(hub, tmp_path)
+    bare = hub.put("someone/bare-av", tmp_path / "tiny-av")
+    del bare.files["nla_meta.yaml"], hub.repos["someone/tiny-ar"]
+
+    with pytest.raises(PairError, match="there is no repository 'someone/tiny-ar'"):
+        load_card("someone/tiny")
+    with pytest.raises(PairError, match="'someone/bare-av' has no nla_meta.yaml"):
+        fetch(find_released("someone/bare")[0])
+
+
+def test_the_command_ends_with_2_for_an_unknown_repository(hub, capsys):
     """``nlakit card owner/name`` prints one line and no traceback."""
-    install(FakeHub({}, error=refusal(RepositoryNotFoundError)))
-
     with pytest.raises(SystemExit) as stop:
         main(["card", "someone/nothing"])
 
     assert 2 == stop.value.code
-    assert "error: there is no repository 'someone/nothing-av'" in capsys.readouterr().err
+    assert "error: there is no pair 'someone/nothing'" in capsys.readouterr().err
