@@ -25,7 +25,7 @@ LAYERS = (
     ("models",),
     ("data",),
     ("train", "evaluate"),
-    ("publish",),
+    ("doctor", "publish"),
     ("terrarium",),
     ("pipeline",),
     ("cli", "testing"),

@@ -134,6 +134,17 @@ _DEFINITIONS: tuple[MeasureDefinition, ...] = (
         ("warm start",),
     ),
     MeasureDefinition(
+        "fve_frozen_reconstructor",
+        "round trip, first reader",
+        "As fve, from the same explanations, rebuilt by the reconstructor as it was after the warm start, before reinforcement "
+        "learning.",
+        "fve_warm_start: below it, the words have drifted into a code that only the reconstructor trained beside them reads",
+        "FVE",
+        "one reconstruction a row by the warm-start pair",
+        RECONSTRUCTION,
+        ("warm start",),
+    ),
+    MeasureDefinition(
         "fve_teacher_text",
         "teacher's text",
         "FVE of the reconstructor reading the teacher's explanation of the same row, no verbalizer involved. A row that the "
