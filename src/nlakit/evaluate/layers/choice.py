@@ -43,7 +43,7 @@ class Recommendation:
     layer: int
     reason: str
     contenders: tuple[int, ...]
-    """Layers that cannot be told from the best by what they know of what stands around their token."""
+    """Layers not shown to know less of what stands around their token than the best, by more than ``MATTERS``."""
 
     @property
     def separated(self) -> bool:
@@ -58,7 +58,7 @@ class TruthCheck:
     layer: int
     """The layer whose probes get most of the facts right."""
     contenders: tuple[int, ...]
-    """Layers that the facts cannot tell from it."""
+    """Layers not shown to hold fewer, by more than ``MATTERS``."""
     behind: Measure
     """How much less than that layer the recommended one holds of the facts; the interval is of the difference."""
     agrees: bool
@@ -106,11 +106,9 @@ def check(lines: Sequence[LayerLine], recommended: int) -> TruthCheck:
     if recommended == best.layer:
         verdict = f"By the truth {held}: the recommendation agrees."
     elif agrees:
-        verdict = (
-            f"By the truth {held}, and layer {recommended} cannot be told from it ({gap}): the recommendation agrees."
-        )
+        verdict = f"By the truth {held}, and layer {recommended} about as many ({gap}): the recommendation agrees."
     else:
-        verdict = f"By the truth {held}, and layer {recommended} holds less ({gap}): the recommendation is wrong here."
+        verdict = f"By the truth {held}, and layer {recommended} fewer ({gap}): the recommendation is wrong here."
     return TruthCheck(best.layer, tuple(line.layer for line in contenders), behind, agrees, verdict)
 
 
@@ -140,6 +138,11 @@ def _knowledge(lines: Sequence[LayerLine], contenders: Sequence[LayerLine]) -> s
     if len(lines) == 1:
         return f"Layer {best.layer} is the only one that was read."
     share = _spread(best.measures["context"])
+    least = best.measures["context"].low
+    if least is not None and least <= 0:
+        return (
+            f"No layer is shown to know more of what stands around its token than the token tells (the most {share})."
+        )
     if len(contenders) == 1:
         behind = min((line for line in lines if line is not best), key=lambda line: _value(line, "context_behind"))
         gap = behind.measures["context_behind"]
@@ -148,8 +151,8 @@ def _knowledge(lines: Sequence[LayerLine], contenders: Sequence[LayerLine]) -> s
             f"{behind.layer}, the next, is {number(gap.value)} behind ({interval(gap)})."
         )
     return (
-        f"{_named(contenders).capitalize()} cannot be told apart by what they know of what stands around their token (the best is "
-        f"layer {best.layer}, {share})."
+        f"{_named(contenders).capitalize()} know about as much of what stands around their token (the most layer {best.layer}, "
+        f"{share}); no gap above {MATTERS} is shown."
     )
 
 

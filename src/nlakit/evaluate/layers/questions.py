@@ -9,6 +9,7 @@ import warnings
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from nlakit.config import derive_seed
 from nlakit.errors import missing_extra
@@ -26,6 +27,9 @@ VALUES = 64
 """A probe of tokens tells at most this many from each other, the most frequent ones (our choice)."""
 MIN_VALUE_ROWS = 5
 """A token is asked for when it is the answer in at least this many fitted rows (our choice)."""
+FAR = 8
+"""An earlier or later word stands at least this many tokens away: what is nearer belongs to the phrase, which the first blocks
+copy together (our choice; LOG.md)."""
 COMMON = 0.2
 """A token that stands near more rows than this share is no word that tells one text from another (our choice)."""
 TOPICS = 8
@@ -42,15 +46,16 @@ class Questions:
     """Of the asked rows: slot to group."""
 
 
-def text_questions(fit: LayerRows, asked: LayerRows, special: Collection[int], seed: int) -> Questions:
+def text_questions(fit: LayerRows, asked: LayerRows, tokenizer: Any, seed: int) -> Questions:
     """Ask what can be asked of any text.
 
-    ``token`` is the row's own token; ``earlier`` the nearest telling word before it, ``later`` the nearest one after the
-    next; ``next`` what the target finds likeliest; ``topic`` the cluster of words that the text so far belongs to. A telling
-    word is one of the ``VALUES`` most frequent tokens with a letter that stand near no more than a share ``COMMON`` of the
-    rows. ``special`` tokens are never asked for. Raises MissingExtraError without scikit-learn.
+    ``token`` is the row's own token; ``earlier`` and ``later`` are the nearest telling words at least ``FAR`` tokens before it
+    and after the next; ``next`` is what the target finds likeliest; ``topic`` the cluster of words that the text so far
+    belongs to. A telling word is one of the ``VALUES`` most frequent tokens with a letter that stand near no more than a share
+    ``COMMON`` of the rows. The tokenizer's special tokens are never asked for. Raises MissingExtraError without scikit-learn.
     """
-    telling = _telling(fit, special)
+    special = frozenset(tokenizer.all_special_ids)
+    telling = _telling(fit, tokenizer)
     answers = [_answers(rows, telling) for rows in (fit, asked)]
     topics = _topics([context.text for context in fit.contexts], [context.text for context in asked.contexts], seed)
     kept = {
@@ -86,23 +91,20 @@ def _known(rows: LayerRows, reader: TruthReader) -> tuple[list[dict[str, str]], 
     return facts_N, groups_N
 
 
-def _telling(rows: LayerRows, special: Collection[int]) -> frozenset[int]:
-    """Tokens that tell one text from another: frequent, and near not too many rows."""
+def _telling(rows: LayerRows, tokenizer: Any) -> frozenset[int]:
+    """Tokens that tell one text from another: frequent, with a letter, and near not too many rows."""
     near = Counter(token for place in rows.places for token in {*place.before, *place.after})
-    letters = {
-        place.token: any(map(str.isalpha, context.token))
-        for place, context in zip(rows.places, rows.contexts, strict=True)
-    }
-    few = {token: count for token, count in near.items() if count <= COMMON * len(rows) and letters.get(token, False)}
-    return _most(few, special)
+    few = {token: count for token, count in near.items() if count <= COMMON * len(rows)}
+    words = {token: count for token, count in few.items() if any(map(str.isalpha, tokenizer.decode([token])))}
+    return _most(words, frozenset(tokenizer.all_special_ids))
 
 
 def _answers(rows: LayerRows, telling: Collection[int]) -> list[dict[str, int]]:
     found = []
     for place in rows.places:
         near = {
-            "earlier": next((token for token in place.before if token in telling), None),
-            "later": next((token for token in place.after if token in telling), None),
+            "earlier": next((token for token in place.before[FAR - 1 :] if token in telling), None),
+            "later": next((token for token in place.after[FAR - 1 :] if token in telling), None),
         }
         named = {slot: token for slot, token in near.items() if token is not None}
         found.append({TOKEN: place.token, "next": place.next, **named})

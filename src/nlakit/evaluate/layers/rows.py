@@ -124,7 +124,7 @@ def read_rows(
     vectors_LND = _on_disk(folder, (len(layers), count, target.d_model))
     next_N = torch.empty(count, dtype=torch.long)
     texts = [(tokens.ids, positions) for tokens, positions in chosen]
-    before = task.completed
+    task.advance(len(documents) - len(chosen))
     for batch in pack(texts, config.batch_tokens):
         read_LND, following_N = read_blocks(
             target, layers, batch.tokens_BT.to(target.device), batch.texts_N, batch.positions_N
@@ -133,7 +133,6 @@ def read_rows(
         vectors_LND[:, batch.rows_N] = read_LND
         next_N[batch.rows_N] = following_N
         task.advance(len(set(batch.texts_N)))
-    task.update(before + len(documents))
     rows = [(tokens, position) for tokens, positions in chosen for position in positions]
     return LayerRows(
         layers=tuple(layers),

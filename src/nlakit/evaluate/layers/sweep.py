@@ -192,7 +192,7 @@ class _Bench:
             "fve_text": DirectionRidge(words_NF, words_MF, fit.documents_N, self._seed),
             "fve_token": DirectionRidge(*token_features(*tokens), fit.documents_N, self._seed),
         }
-        questions = text_questions(fit, asked, set(target.tokenizer.all_special_ids), self._seed)
+        questions = text_questions(fit, asked, target.tokenizer, self._seed)
         self._prober = Prober(questions, fit.documents_N, asked.documents_N, self._seed)
         self._baseline_Q = self._prober.ask(*(_embedded(target, found) for found in tokens))
         self._around: list[list[FactCheck]] = []

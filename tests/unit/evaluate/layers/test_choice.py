@@ -52,7 +52,8 @@ def test_layers_that_cannot_be_told_apart_are_named_and_depth_decides() -> None:
     found = recommend(table([0.5] * 6, [near, near, near, near, 0.0, 0.3]), 6)
 
     assert (3, False, (0, 1, 2, 3, 4)) == (found.layer, found.separated, found.contenders)
-    assert "Layers 0, 1, 2, 3 and 4 cannot be told apart" in found.reason
+    assert "Layers 0, 1, 2, 3 and 4 know about as much" in found.reason
+    assert "no gap above 0.02 is shown" in found.reason
     assert "Layer 3 is the nearest of them to two thirds of the depth" in found.reason
 
 
@@ -107,6 +108,14 @@ def test_without_measures_depth_alone_decides() -> None:
     assert "too few rows" in found.reason
 
 
+def test_layers_that_know_nothing_are_said_to() -> None:
+    """A best share whose interval reaches 0 is not sold as knowledge."""
+    found = recommend(table([0.05, 0.02, 0.04], [0.0, 0.0, 0.0]), 3)
+
+    assert 1 == found.layer
+    assert "No layer is shown to know more" in found.reason
+
+
 def test_one_layer_is_recommended_for_want_of_others() -> None:
     """A sweep of one layer says that there was nothing to compare."""
     assert "the only one" in recommend(table([0.5], [0.0], layers=[2]), 9).reason
@@ -129,8 +138,8 @@ def facts(shares: list[float], behind: list[Number]) -> list[LayerLine]:
     ("recommended", "agrees", "words"),
     [
         (1, True, "layer 1 holds most of the known facts (0.50, 0.48 to 0.52): the recommendation agrees"),
-        (2, True, "layer 2 cannot be told from it (0.01 behind, −0.02 to 0.04): the recommendation agrees"),
-        (0, False, "layer 0 holds less (0.30 behind, 0.25 to 0.35): the recommendation is wrong here"),
+        (2, True, "layer 2 about as many (0.01 behind, −0.02 to 0.04): the recommendation agrees"),
+        (0, False, "layer 0 fewer (0.30 behind, 0.25 to 0.35): the recommendation is wrong here"),
     ],
 )
 def test_the_truth_judges_the_recommendation(recommended: int, agrees: bool, words: str) -> None:
