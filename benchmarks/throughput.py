@@ -7,9 +7,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from nlakit.config import load_recipe
 from nlakit.pipeline import run_stages
 from nlakit.progress import Progress
+from nlakit.recipe import load_recipe
 from nlakit.runs import RunFolder
 
 DOCUMENTS = 20_000

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from scripts.docs import ROOT, pages
 
-from nlakit.config import recipe_from
+from nlakit.recipe import recipe_from
 
 PATHS = ("docs/cli.md", "docs/config.md", "docs/metrics.md", "README.md")
 
@@ -32,7 +32,7 @@ def test_every_generated_page_is_compared(made: dict[Path, str]) -> None:
     assert {str(path.relative_to(ROOT)) for path in made} == set(PATHS)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/guide.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/guide.md", "docs/doctor.md"])
 def test_python_on_the_pages_runs(page: str, capsys: pytest.CaptureFixture[str]) -> None:
     """What a page shows as Python runs as it stands, and prints."""
     for code in fenced(page, "python"):

@@ -19,7 +19,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from nlakit.errors import CardError
-from nlakit.prompts import Prompts, encode_once, locate_marker, tokenizer_fingerprint
+from nlakit.prompts import Prompts, beginnings, encode_once, locate_marker, tokenizer_fingerprint
 from nlakit.runs import now, versions
 from nlakit.storage import atomic_write_bytes, atomic_write_text
 from nlakit.vectors import VectorStats
@@ -204,6 +204,30 @@ class Card(BaseModel):
         token may stand at most once. ``exact`` demands the declared tokenizer fingerprint as well.
         Raises ``CardError`` with what was found.
         """
+        position = self.verify_marker(tokenizer)
+        for which, count in self.beginnings(tokenizer).items():
+            if count > 1:
+                raise CardError(
+                    f"the {which} prompt has {count} beginning-of-sequence tokens, at most one was expected."
+                )
+        if exact:
+            self.verify_fingerprint(tokenizer)
+        return position
+
+    def verify_fingerprint(self, tokenizer: Any) -> None:
+        """Check that a tokenizer is the one that the card was made with, where the card says; raises ``CardError``."""
+        known = self.target.tokenizer_fingerprint
+        if known is not None and (live := tokenizer_fingerprint(tokenizer)) != known:
+            raise CardError(
+                f"the card was made with tokenizer {known}, and this one is {live}: "
+                "its vocabulary, special tokens or chat template differ."
+            )
+
+    def verify_marker(self, tokenizer: Any) -> int:
+        """Check that the marker is one token, once, between its declared neighbours; returns its position in the prompt.
+
+        Raises ``CardError`` with the tokens found.
+        """
         marker, position = locate_marker(tokenizer, self.prompts.verbalizer, self.prompts.marker)
         declared = self.prompts.marker_token
         if marker != declared:
@@ -212,23 +236,17 @@ class Card(BaseModel):
                 f"and this tokenizer gives {marker.id} between {marker.left_id} and {marker.right_id}; "
                 "it is not the tokenizer that the pair was trained with."
             )
+        return position
+
+    def beginnings(self, tokenizer: Any) -> dict[str, int]:
+        """Count the beginning-of-sequence tokens that both finished prompts start with, by the half that reads them."""
         texts = {
             "verbalizer": self.prompts.verbalizer_text(tokenizer),
             "reconstructor": self.prompts.reconstructor_text("text"),
         }
-        for which, text in texts.items():
-            count = list(encode_once(tokenizer, text)["input_ids"]).count(tokenizer.bos_token_id)
-            if tokenizer.bos_token_id is not None and count > 1:
-                raise CardError(
-                    f"the {which} prompt has {count} beginning-of-sequence tokens, at most one was expected."
-                )
-        known = self.target.tokenizer_fingerprint
-        if exact and known is not None and (live := tokenizer_fingerprint(tokenizer)) != known:
-            raise CardError(
-                f"the card was made with tokenizer {known}, and this one is {live}: "
-                "its vocabulary, special tokens or chat template differ."
-            )
-        return position
+        return {
+            which: beginnings(tokenizer, encode_once(tokenizer, text)["input_ids"]) for which, text in texts.items()
+        }
 
     def verify_target(self, target: HasShape) -> None:
         """Check the target's width, depth and weights against what the card records; differences are named together."""

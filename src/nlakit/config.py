@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import resources
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from nlakit.errors import ConfigError, nearest, not_found
+from nlakit.validation import apply_override, setting_fields, validated
 
 Scalar = str | int | float | bool
 """What a plugin's options may hold: values that TOML, JSON and the card write the same way."""
@@ -31,6 +28,9 @@ StorageDtype = Literal["float32", "bfloat16"]
 ComputeDtype = Literal["auto", "float32", "bfloat16"]
 AUTO = "auto"
 OptimizerName = Literal["adamw", "muon"]
+
+GROWN = "grown"
+"""As ``target.model``: the target is grown from the corpus before anything else, as the table ``grow`` says."""
 
 SPLITS = ("av", "ar", "rl", "heldout")
 """Names of the splits, in the order in which a document's draw is compared with the fractions."""
@@ -78,13 +78,43 @@ class TargetConfig(Settings):
     """The model whose activations are explained, and where in it they are read."""
 
     model: str = "terrarium"
-    """Name of an installed target, a folder with a Hugging Face model, or an identifier on the hub."""
+    """Name of an installed target, a folder with a Hugging Face model, an identifier on the hub, or ``grown`` (table ``grow``)."""
     revision: str | None = None
     """Commit, tag or branch on the hub; none for the default branch. Folders have no revision."""
     site: str = ""
     """Where a vector is read: ``resid.K`` is the output of block K, counted from 0. Empty for two-thirds depth (paper)."""
     dtype: ComputeDtype = "auto"
     """Number type the target computes in; `auto` is float32 on a processor and the stored one on a GPU."""
+
+
+class GrowthConfig(Settings):
+    """Shape and schedule of a small target that is grown from nothing (defaults: our choice, LOG.md)."""
+
+    documents_per_step: Positive = 32
+    """Documents in a batch, or pieces of documents that are longer than the window of 512 tokens."""
+    width: Annotated[int, Field(ge=32, multiple_of=32)] = 192
+    """Width of the residual stream; heads are 32 wide."""
+    blocks: Annotated[int, Field(ge=2)] = 4
+    """Transformer blocks."""
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 3e-3
+    """Peak learning rate, of Muon for the matrices of the blocks and of AdamW for everything else."""
+    warmup_steps: Natural = 200
+    """Steps of linear warm-up."""
+    decay_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of the steps at the end over which the learning rate falls linearly to 0."""
+    weight_decay: Rate = 0.02
+    """Muon's, on the matrices of the blocks."""
+    checkpoint_every: Positive = 500
+    """Steps between checkpoints."""
+
+
+class GrowConfig(GrowthConfig):
+    """How a target is grown from the corpus; of use where ``target.model`` is ``grown``, and the held-out split is not read."""
+
+    epochs: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 6.0
+    """Passes over the documents; many more, and a small text is learnt by heart."""
+    vocabulary: Annotated[int, Field(ge=512)] = 4096
+    """Tokens of the byte-level BPE tokenizer, which is learnt from the same documents; a small text may not give as many."""
 
 
 class CorpusConfig(Settings):
@@ -316,6 +346,8 @@ class Recipe(Settings):
     """Seed of splits, positions, batches and sampling."""
     target: TargetConfig = TargetConfig()
     """The model whose activations are explained."""
+    grow: GrowConfig = GrowConfig()
+    """How the target is grown, where it is."""
     corpus: CorpusConfig = CorpusConfig()
     """The documents that the target reads."""
     extract: ExtractConfig = ExtractConfig()
@@ -335,131 +367,33 @@ class Recipe(Settings):
     evaluate: EvaluateConfig = EvaluateConfig()
     """Measures on held-out rows."""
 
+    @property
+    def grown(self) -> bool:
+        """Whether the target is grown from the corpus first."""
+        return self.target.model == GROWN
 
-def recipe_fields(model: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[tuple[str, type[BaseModel], str]]:
-    """Yield (dotted key, owning model, field name) for every setting: those of a table, then its sub-tables."""
-    tables = {name: table for name, field in model.model_fields.items() if (table := _table(field.annotation))}
-    for name in model.model_fields:
-        if name not in tables:
-            yield f"{prefix}{name}", model, name
-    for name, table in tables.items():
-        yield from recipe_fields(table, f"{prefix}{name}.")
-
-
-def list_recipes() -> dict[str, str]:
-    """Return name and description of every recipe that is installed with the package."""
-    return {recipe.name: recipe.description for recipe in (load_recipe(name) for name in sorted(_packaged()))}
+    @model_validator(mode="after")
+    def _grows_what_it_says(self) -> Recipe:
+        if not self.grown and self.grow != GrowConfig():
+            raise ValueError(
+                f"the table grow is of use only with target.model = {GROWN!r}; it is {self.target.model!r}"
+            )
+        return self
 
 
-def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe by the name of an installed one, or from a TOML file.
-
-    ``overrides`` are ``"table.key=value"`` with the value in TOML (a bare word is a string), applied
-    over the file. Raises :class:`~nlakit.errors.ConfigError` that lists every problem with its key,
-    its value and the nearest known key, and :class:`~nlakit.errors.NotFoundError` for an unknown name.
-    """
-    source, text = _recipe_text(name_or_path)
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{source} is not valid TOML: {error}") from error
-    for override in overrides:
-        _apply(data, override)
-    return _validated(Recipe, data, f"{source} with overrides" if overrides else source)
+def recipe_fields() -> Iterator[tuple[str, type[BaseModel], str]]:
+    """Yield (dotted key, owning model, field name) for every setting of a recipe."""
+    return setting_fields(Recipe)
 
 
 def override_settings(settings: S, overrides: Sequence[str], source: str) -> S:
     """Return settings with ``"table.key=value"`` applied over them; ``source`` names them in errors."""
     data = plain(settings)
     for override in overrides:
-        _apply(data, override)
-    return _validated(type(settings), data, f"{source} with overrides" if overrides else source)
+        apply_override(data, override)
+    return validated(type(settings), data, f"{source} with overrides" if overrides else source)
 
 
 def settings_from(model: type[S], data: Mapping[str, Any], source: str) -> S:
     """Build settings of one's own, such as a plugin's options; ConfigError lists every problem, ``source`` names them."""
-    return _validated(model, dict(data), source)
-
-
-def recipe_from(data: Mapping[str, Any], source: str) -> Recipe:
-    """Build a recipe from parsed data, for example a run's ``config.json``; ``source`` names it in errors."""
-    return _validated(Recipe, dict(data), source)
-
-
-def _validated(model: type[S], data: dict[str, Any], source: str) -> S:
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        lines = [f"  {_problem(model, item)}" for item in error.errors(include_url=False)]
-        noun = "problem" if len(lines) == 1 else "problems"
-        raise ConfigError(f"{source} has {len(lines)} {noun}:\n" + "\n".join(lines)) from error
-
-
-def _problem(model: type[Settings], item: Any) -> str:
-    """Say one pydantic error as key, value and remedy."""
-    location = [str(part) for part in item["loc"]]
-    key = ".".join(location)
-    if item["type"] == "extra_forbidden":
-        table = _table_at(model, location[:-1])
-        known = list(table.model_fields) if table else []
-        hint = nearest(location[-1], known) or nearest(key, [path for path, _, _ in recipe_fields(model)])
-        return f"{key}: there is no such key.{hint}" + ("" if hint else f" Known here: {', '.join(known)}.")
-    if item["type"] == "missing":
-        return f"{key}: is missing, and has no default."
-    message = item["msg"].removeprefix("Value error, ")
-    return f"{key or 'recipe'}: {message}" + (
-        "." if isinstance(item["input"], Mapping) else f", got {item['input']!r}."
-    )
-
-
-def _table(annotation: object) -> type[BaseModel] | None:
-    """Return the settings model of a field's annotation, or None for a plain value."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for found in map(_table, get_args(annotation)) if found), None)
-
-
-def _table_at(model: type[BaseModel], path: Sequence[str]) -> type[BaseModel] | None:
-    found: type[BaseModel] | None = model
-    for part in path:
-        field = found.model_fields.get(part) if found else None
-        found = _table(field.annotation) if field else None
-    return found
-
-
-def _packaged() -> dict[str, Any]:
-    folder = resources.files("nlakit") / "recipes"
-    return {entry.name.removesuffix(".toml"): entry for entry in folder.iterdir() if entry.name.endswith(".toml")}
-
-
-def _recipe_text(name_or_path: str | Path) -> tuple[str, str]:
-    packaged = _packaged()
-    name = str(name_or_path)
-    if name in packaged:
-        return f"recipe {name!r}", packaged[name].read_text(encoding="utf-8")
-    path = Path(name_or_path)
-    if path.suffix != ".toml" and len(path.parts) == 1 and not path.exists():
-        raise not_found("recipe", name, packaged)
-    try:
-        return str(path), path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"cannot read the recipe {path}: {error}. Known recipes: {', '.join(sorted(packaged))}."
-        ) from error
-
-
-def _apply(data: dict[str, Any], override: str) -> None:
-    """Set one ``table.key=value`` in parsed TOML."""
-    key, equals, text = override.partition("=")
-    parts = key.strip().split(".")
-    if not equals or not all(parts):
-        raise ConfigError(f"the override {override!r} is not of the form table.key=value, for example train.steps=10")
-    try:
-        value = tomllib.loads(f"value = {text.strip()}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()
-    for part in parts[:-1]:
-        data = data.setdefault(part, {})
-        if not isinstance(data, dict):
-            raise ConfigError(f"the override {override!r} goes through {part!r}, which is a value and not a table")
-    data[parts[-1]] = value
+    return validated(model, dict(data), source)

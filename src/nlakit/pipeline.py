@@ -9,12 +9,15 @@ from pathlib import Path
 
 from nlakit.config import Recipe
 from nlakit.data.teachers import Priced, load_teacher
+from nlakit.errors import ConfigError
 from nlakit.progress import Progress
 from nlakit.runs import RunFolder
 
 StageFunction = Callable[[Recipe, RunFolder, Progress], Path]
 
+GROW = "grow"
 STAGES: dict[str, str] = {
+    GROW: "nlakit.train.grow:run",
     "extract": "nlakit.data.extract:run",
     "annotate": "nlakit.data.annotate:run",
     "warm-start": "nlakit.train.warm_start:run",
@@ -25,19 +28,30 @@ STAGES: dict[str, str] = {
 """Stage name -> its function; a stage imports nothing before it runs. Each one but the report skips itself when it is done."""
 
 
+def stages_of(recipe: Recipe) -> list[str]:
+    """Return the stages of a recipe in their order; only one whose target is grown begins with ``grow``."""
+    return [name for name in STAGES if recipe.grown or name != GROW]
+
+
 def run_recipe(recipe: Recipe, path: Path, progress: Progress) -> Path:
     """Do all stages of a recipe in the folder ``path`` and return the report's path."""
     return run_stages(recipe, RunFolder(path), progress)["report"]
 
 
 def run_stages(
-    recipe: Recipe, folder: RunFolder, progress: Progress, stages: Sequence[str] = tuple(STAGES)
+    recipe: Recipe, folder: RunFolder, progress: Progress, stages: Sequence[str] | None = None
 ) -> dict[str, Path]:
-    """Do some stages in the given order while holding the folder; return where each one's output is.
+    """Do some stages in the given order, or all of the recipe, while holding the folder; return where each one's output is.
 
     A stage that is done with the same settings is skipped. One that was made with other settings is a
     :class:`~nlakit.errors.RunError` naming the settings; one whose predecessor is missing likewise.
     """
+    stages = stages_of(recipe) if stages is None else stages
+    if GROW in stages and not recipe.grown:
+        raise ConfigError(
+            f"the recipe {recipe.name!r} reads the target {recipe.target.model!r}, so there is nothing to grow; that is for "
+            "recipes with target.model = 'grown', such as real-text"
+        )
     if "annotate" in stages:
         teacher = load_teacher(recipe.annotate)  # a misspelt one is told now, not behind the extraction
         if isinstance(teacher, Priced) and not (folder.stage("annotate").path / "done.json").exists():
@@ -48,11 +62,21 @@ def run_stages(
             before = folder.done_markers()
             started = time.monotonic()
             progress.say(f"{name} ...")
-            outputs[name] = load_stage(name)(recipe, folder, progress)
+            outputs[name] = load_stage(name)(_with_target(recipe, folder, name), folder, progress)
             skipped = before == folder.done_markers()
             state = "was done" if skipped else f"done in {_duration(time.monotonic() - started)}"
             progress.say(f"{name}: {state}, {outputs[name]}")
     return outputs
+
+
+def _with_target(recipe: Recipe, folder: RunFolder, stage: str) -> Recipe:
+    """Put the folder of the target that the run has grown in place of the word ``grown``, for the stages that read it."""
+    if not recipe.grown or stage in (GROW, "report"):
+        return recipe
+    from nlakit.train.grow import grown_target
+
+    target = recipe.target.model_copy(update={"model": str(grown_target(recipe, folder))})
+    return recipe.model_copy(update={"target": target})
 
 
 def load_stage(name: str) -> StageFunction:

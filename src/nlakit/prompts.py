@@ -159,6 +159,11 @@ def encode_many(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
     return found
 
 
+def beginnings(tokenizer: Any, ids: Sequence[int]) -> int:
+    """Count the beginning-of-sequence tokens that a text starts with; 0 for a tokenizer that has none."""
+    return next((place for place, token in enumerate(ids) if token != tokenizer.bos_token_id), len(ids))
+
+
 def _begins(tokenizer: Any, text: str) -> bool:
     """Whether a text already spells the beginning-of-sequence token."""
     return tokenizer.bos_token is not None and text.startswith(tokenizer.bos_token)

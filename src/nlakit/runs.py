@@ -26,8 +26,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Literal, Self
 
-from nlakit.config import Recipe, plain, recipe_from
+from nlakit.config import Recipe, plain
 from nlakit.errors import RunError, UserError
+from nlakit.recipe import recipe_from
 from nlakit.storage import atomic_write_bytes, atomic_write_text, storage_errors, write_json
 
 StageState = Literal["done", "partial", "absent"]

@@ -19,7 +19,7 @@ from tokenizers.trainers import BpeTrainer
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from nlakit.card import Card, TargetRecord
-from nlakit.config import PromptConfig, Recipe, derive_seed, recipe_from
+from nlakit.config import PromptConfig, Recipe, derive_seed
 from nlakit.models.loading import quiet_transformers
 from nlakit.models.pair import Pair
 from nlakit.models.reconstructor import Reconstructor
@@ -27,6 +27,7 @@ from nlakit.models.sites import default_site
 from nlakit.models.target import Target
 from nlakit.models.verbalizer import Verbalizer
 from nlakit.prompts import Prompts, resolve_prompts
+from nlakit.recipe import recipe_from
 from nlakit.vectors import VectorStats
 
 _SMALL_EXPERTS = {"num_experts_per_tok": 2, "moe_intermediate_size": 32}
@@ -219,6 +220,17 @@ def tiny_corpus_file(path: Path, documents: int = 60, *, sentences: int = 6, see
         lines.append(json.dumps({"id": f"tiny-{index}", "text": text}) + "\n")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(lines), encoding="utf-8")
+    return path
+
+
+def tiny_text_file(path: Path, paragraphs: int = 120, *, seed: int = 0) -> Path:
+    """Write a plain text of different paragraphs made of a few fixed sentences, a blank line between them; return its path."""
+    written = []
+    for index in range(paragraphs):
+        rng = random.Random(derive_seed(seed, "tiny text", index))
+        written.append(f"Part {index}. " + " ".join(rng.choices(SENTENCES, k=rng.randint(1, 4))))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n\n".join(written) + "\n", encoding="utf-8")
     return path
 
 

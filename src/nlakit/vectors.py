@@ -9,7 +9,7 @@ mean error with the spread of the normalised vectors around their mean (paper, s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -136,20 +136,34 @@ def bootstrap_interval(
         )
     if len(set(np.asarray(groups)[weights > 0])) < 2:
         return float("nan"), float("nan")
-    _, index_N = np.unique(np.asarray(groups), return_inverse=True)
+    index_N, draws = bootstrap_draws(groups, resamples, seed)
     n_groups = int(index_N.max()) + 1
     sums_G = np.bincount(index_N, weights=values * weights, minlength=n_groups)
     totals_G = np.bincount(index_N, weights=weights, minlength=n_groups)
-    rng = np.random.default_rng(derive_seed(seed, "bootstrap"))
-    means_R = np.empty(resamples)
-    chunk = max(1, 4_000_000 // n_groups)
-    for start in range(0, resamples, chunk):
-        rows = min(chunk, resamples - start)
-        draws_RG = rng.multinomial(n_groups, np.full(n_groups, 1.0 / n_groups), size=rows)
-        with np.errstate(invalid="ignore"):
-            means_R[start : start + rows] = (draws_RG @ sums_G) / (draws_RG @ totals_G)
+    with np.errstate(invalid="ignore"):
+        means_R = np.concatenate([(draws_RG @ sums_G) / (draws_RG @ totals_G) for draws_RG in draws])
     low, high = np.nanquantile(means_R, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def bootstrap_draws(
+    groups: Sequence[str], resamples: int, seed: int
+) -> tuple[npt.NDArray[np.intp], Iterator[npt.NDArray[np.int64]]]:
+    """Draw whole groups with replacement: the number of each row's group, and how often each group is drawn.
+
+    The draws come in portions (R, G) of all resamples, for statistics that :func:`bootstrap_interval` does not know; equal
+    groups and seeds give equal draws.
+    """
+    _, index_N = np.unique(np.asarray(groups), return_inverse=True)
+    n_groups = int(index_N.max()) + 1
+    chunk = max(1, 4_000_000 // n_groups)
+
+    def draws() -> Iterator[npt.NDArray[np.int64]]:
+        rng = np.random.default_rng(derive_seed(seed, "bootstrap"))
+        for start in range(0, resamples, chunk):
+            yield rng.multinomial(n_groups, np.full(n_groups, 1.0 / n_groups), size=min(chunk, resamples - start))
+
+    return index_N, draws()
 
 
 def _wide(vectors: Tensor) -> Tensor:

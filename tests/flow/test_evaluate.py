@@ -29,7 +29,8 @@ from nlakit.testing import tiny_pair
 from nlakit.vectors import fve
 
 REQUIRED = (
-    "fve", "fve_greedy", "fve_warm_start", "fve_gain", "fve_teacher_text", "fve_mean", "fve_shuffled", "fve_zero_vector",
+    "fve", "fve_greedy", "fve_warm_start", "fve_gain", "fve_frozen_reconstructor",
+    "fve_teacher_text", "fve_mean", "fve_shuffled", "fve_zero_vector",
     "fve_empty_text", "fve_other_text", "parse_rate", "length_tokens", "distinct_texts", "claims_true",
     "claims_true_theme", "claims_true_entity", "claims_true_detail", "claims_related", "claims_per_explanation",
     "claims_held", "facts_mentioned", "cross_entropy_true", "cross_entropy_shuffled",

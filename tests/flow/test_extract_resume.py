@@ -25,7 +25,7 @@ SHARDS = 30
 
 CHILD = """
 import json, sys
-from nlakit.config import recipe_from
+from nlakit.recipe import recipe_from
 from nlakit.pipeline import run_stages
 from nlakit.progress import Progress
 from nlakit.runs import RunFolder

@@ -11,8 +11,8 @@ import pytest
 
 from nlakit.cli import main
 from nlakit.config import Recipe, Scalar, override_settings, plain
-from nlakit.errors import RunError, UserError
-from nlakit.pipeline import STAGES, run_recipe, run_stages
+from nlakit.errors import ConfigError, RunError, UserError
+from nlakit.pipeline import GROW, run_recipe, run_stages, stages_of
 from nlakit.progress import Progress
 from nlakit.runs import RunFolder, read_metrics
 from nlakit.testing import tiny_recipe
@@ -123,11 +123,19 @@ def test_a_card_cannot_claim_rows_that_were_made_otherwise(
         run_stages(changed, RunFolder.existing(copied), SILENT, ["warm-start"])
 
 
-@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in ("extract", "report")])
+@pytest.mark.parametrize("stage", ["annotate", "warm-start", "train", "evaluate"])
 def test_a_stage_without_its_predecessor_says_so(stage: str, recipe: Recipe, tmp_path: Path) -> None:
     """A stage that is asked for too early names what is missing."""
     with pytest.raises(RunError):
         run_stages(recipe, RunFolder(tmp_path / "run"), SILENT, [stage])
+
+
+def test_a_recipe_that_names_its_target_grows_none(recipe: Recipe, tmp_path: Path) -> None:
+    """The stage is not among its own; asked for by name, it says which recipes have it, and nothing is left behind."""
+    assert GROW not in stages_of(recipe)
+    with pytest.raises(ConfigError, match=r"there is nothing to grow.*real-text"):
+        run_stages(recipe, RunFolder(tmp_path / "run"), SILENT, [GROW])
+    assert [] == list((tmp_path / "run").iterdir())
 
 
 def test_the_commands_do_the_same_as_the_library(
@@ -138,7 +146,7 @@ def test_the_commands_do_the_same_as_the_library(
     path.write_text("".join(f"{key} = {toml(value)}\n" for key, value in plain(recipe).items()))
 
     assert 0 == ended(["run", str(path), "--out", str(tmp_path / "run"), "--json"])
-    assert list(STAGES) == list(json.loads(capsys.readouterr().out)["outputs"])
+    assert stages_of(recipe) == list(json.loads(capsys.readouterr().out)["outputs"])
     for name in ("verbalizer/model.safetensors", "reconstructor/value_head.safetensors"):
         assert (run / "pair" / name).read_bytes() == (tmp_path / "run" / "pair" / name).read_bytes()
 

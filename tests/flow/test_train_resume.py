@@ -27,7 +27,7 @@ TIME_FIELDS = {"seconds", "tokens_per_second"}
 
 CHILD = """
 import json, sys
-from nlakit.config import recipe_from
+from nlakit.recipe import recipe_from
 from nlakit.pipeline import run_stages
 from nlakit.progress import Progress
 from nlakit.runs import RunFolder

@@ -16,7 +16,7 @@ SOURCE = ROOT / "src" / "nlakit"
 # From the bottom up: a module imports only from its own part and from parts on earlier lines.
 LAYERS = (
     ("errors",),
-    ("config", "explanations", "truth", "progress"),
+    ("validation", "config", "recipe", "explanations", "truth", "progress"),
     ("plugins", "storage", "plan"),
     ("runs",),
     ("vectors",),
@@ -25,7 +25,7 @@ LAYERS = (
     ("models",),
     ("data",),
     ("train", "evaluate"),
-    ("publish",),
+    ("doctor", "publish"),
     ("terrarium",),
     ("pipeline",),
     ("cli", "testing"),

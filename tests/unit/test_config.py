@@ -17,14 +17,12 @@ from nlakit.config import (
     SplitConfig,
     derive_seed,
     fingerprint,
-    list_recipes,
-    load_recipe,
     override_settings,
     plain,
     recipe_fields,
-    recipe_from,
 )
 from nlakit.errors import ConfigError, NotFoundError
+from nlakit.recipe import list_recipes, load_recipe, recipe_from
 
 MINIMAL = 'name = "mine"\ndescription = "One of my own."\n'
 
@@ -195,3 +193,19 @@ def test_a_recipe_survives_json() -> None:
 def test_every_setting_has_a_description() -> None:
     """The docstring under a field is its help; none is missing."""
     assert [] == [key for key, model, name in recipe_fields() if not model.model_fields[name].description]
+
+
+def test_a_growth_needs_a_target_that_is_grown(recipe_file: Path) -> None:
+    """Settings of a growth that would go unused are refused, and named with the target that stands in their way."""
+    assert load_recipe(recipe_file, ["target.model=grown", "grow.epochs=2"]).grown
+    assert not load_recipe(recipe_file).grown
+    with pytest.raises(ConfigError, match=r"grow is of use only with target.model = 'grown'; it is 'terrarium'"):
+        load_recipe(recipe_file, ["grow.epochs=2"])
+
+
+def test_a_record_from_before_growths_is_still_a_recipe() -> None:
+    """The config of an old run folder, which has no table grow, is read, and its target is not grown."""
+    record = plain(load_recipe("terrarium-quick"))
+    del record["grow"]
+
+    assert recipe_from(record, "config.json") == load_recipe("terrarium-quick")

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from nlakit import runs
-from nlakit.config import Recipe, load_recipe, override_settings
+from nlakit.config import Recipe, override_settings
 from nlakit.errors import ConfigError, RunError, StorageFullError
+from nlakit.recipe import load_recipe
 from nlakit.runs import MetricsWriter, RunFolder, read_metrics
 
 SETTINGS = {"seed": 0, "extract": {"rows": 5, "split": {"av": 0.25}}}
@@ -114,6 +115,18 @@ def test_the_config_is_rewritten_only_when_the_recipe_changes(tmp_path: Path, re
     changed = override_settings(recipe, ["train.steps=3"], "test")
     folder.write_config(changed)
     assert changed == folder.recipe()
+
+
+def test_a_recipe_that_is_refused_at_once_leaves_no_record(tmp_path: Path, recipe: Recipe) -> None:
+    """Refused before any stage began, a new folder has no config, as before; one that goes on has."""
+    folder = RunFolder(tmp_path / "run")
+    with pytest.raises(ConfigError), folder.recording(recipe):
+        raise ConfigError("no")
+    assert not (folder.path / "config.json").exists()
+
+    with folder.recording(recipe):
+        pass
+    assert recipe == folder.recipe()
 
 
 def test_a_stage_goes_from_absent_over_partial_to_done(tmp_path: Path) -> None:

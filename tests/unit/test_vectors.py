@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from nlakit.errors import InputError
 from nlakit.vectors import (
     VectorStats,
+    bootstrap_draws,
     bootstrap_interval,
     check_vectors,
     direction_error,
@@ -202,3 +203,18 @@ def test_rows_of_one_document_have_no_interval() -> None:
     """One group says nothing about others, however many rows it has; rows without weight are no group."""
     assert all(math.isnan(end) for end in bootstrap_interval([0.0, 1.0, 0.5], ["a", "a", "a"]))
     assert all(math.isnan(end) for end in bootstrap_interval([0.0, 1.0], ["a", "b"], weights_N=[1.0, 0.0]))
+
+
+def test_draws_are_of_whole_documents_and_the_interval_is_made_of_them() -> None:
+    """Each resample draws as many documents as there are, and their means give the same interval."""
+    documents, values = ["b", "a", "a", "c"], np.asarray([1.0, 2.0, 4.0, 8.0])
+
+    index, portions = bootstrap_draws(documents, 300, seed=5)
+    draws = np.concatenate(list(portions))
+
+    assert [1, 0, 0, 2] == index.tolist()
+    assert (300, 3) == draws.shape
+    assert (draws.sum(axis=1) == 3).all()
+    means = (draws[:, index] @ values) / draws[:, index].sum(axis=1)
+    expected = tuple(np.quantile(means, [0.025, 0.975]))
+    assert expected == pytest.approx(bootstrap_interval(values, documents, resamples=300, seed=5))

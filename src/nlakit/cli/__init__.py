@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from nlakit.cli import inspect, pairs, plan, publish, stages, terrarium
+from nlakit.cli import doctor, inspect, layers, pairs, plan, publish, stages, terrarium
 from nlakit.errors import UserError
 from nlakit.storage import is_disk_full
 
@@ -67,6 +67,8 @@ pairs.register(app)
 publish.register(app)
 inspect.register(app)
 plan.register(app)
+layers.register(app)
+doctor.register(app)
 terrarium.register(app)
 
 

@@ -29,7 +29,7 @@ def list_all(as_json: JsonOption = False) -> None:
     Example:
       nlakit recipes list
     """
-    from nlakit.config import list_recipes
+    from nlakit.recipe import list_recipes
 
     known = list_recipes()
     if as_json:
@@ -53,7 +53,8 @@ def show(
       nlakit recipes show terrarium-quick
       nlakit recipes show mine.toml --set train.steps=10 --json
     """
-    from nlakit.config import load_recipe, plain, recipe_fields
+    from nlakit.config import plain, recipe_fields
+    from nlakit.recipe import load_recipe
 
     data = plain(load_recipe(recipe, overrides or ()))
     if as_json:

@@ -103,17 +103,21 @@ def parse_positions(text: str | None) -> list[int] | None:
     """Read ``"3,8-10,-1"`` as ``[3, 8, 9, 10, -1]``; none stays none, which means every position."""
     if text is None:
         return None
-    positions: dict[int, None] = {}
+    return parse_ranges(text, "--positions", "a position (0 is the first token, -1 the last)")
+
+
+def parse_ranges(text: str, option: str, noun: str) -> list[int]:
+    """Read numbers and ranges, each number once; InputError names the ``option`` and says what a number there is."""
+    numbers: dict[int, None] = {}
     for part in text.split(","):
         match = re.fullmatch(r"\s*(?:(-?\d{1,6})|(\d{1,6})-(\d{1,6}))\s*", part)
         if match is None or (match[3] is not None and int(match[3]) < int(match[2])):
             raise InputError(
-                f"--positions {text[:60]!r}: {part[:20]!r} is neither a position (0 is the first token, -1 the last) "
-                "nor a range like 8-12, of six digits at most"
+                f"{option} {text[:60]!r}: {part[:20]!r} is neither {noun} nor a range like 8-12, of six digits at most"
             )
         chosen = [int(match[1])] if match[1] is not None else range(int(match[2]), int(match[3]) + 1)
-        positions.update(dict.fromkeys(chosen))
-    return list(positions)
+        numbers.update(dict.fromkeys(chosen))
+    return list(numbers)
 
 
 def load_vectors(path: Path, tensor: str | None, width: int | None = None) -> Tensor:

@@ -25,8 +25,12 @@ if TYPE_CHECKING:
     from nlakit.evaluate.evaluation import Evaluation
     from nlakit.progress import Progress
 
-_RUN = "Do every stage of a recipe.\n\nThey are extract, annotate, warm-start, train, evaluate and report."
+_RUN = (
+    "Do every stage of a recipe.\n\nThey are extract, annotate, warm-start, train, evaluate and report, and grow before them "
+    "where the recipe grows its target."
+)
 _STAGES = {
+    "grow": "Train a small target from nothing on the corpus.\n\nFor a recipe with target.model = grown.",
     "extract": "Read the target's activations into a store.",
     "annotate": "Let the teacher write explanations.",
     "warm-start": "Train both halves on the explanations.",
@@ -44,9 +48,14 @@ def register(app: typer.Typer) -> None:
 
 
 def _help(name: str, about: str) -> str:
+    text = "real-text --set corpus.path=book.txt --out runs/book"
+    examples = {
+        "grow": (text, "--out runs/book"),
+        "run": ("terrarium-quick --out runs/demo", text, "--out runs/demo"),
+    }.get(name, ("terrarium-quick --out runs/demo", "--out runs/demo"))
     return (
         f"{about}\n\nKilled in the middle, the same command goes on where it was; what is finished is not done again.\n\n"
-        f"\b\nExamples:\n  nlakit {name} terrarium-quick --out runs/demo\n  nlakit {name} --out runs/demo"
+        "\b\nExamples:\n" + "\n".join(f"  nlakit {name} {example}" for example in examples)
     )
 
 
@@ -85,9 +94,10 @@ def _run(
     yes: bool,
 ) -> None:
     """Resolve recipe and folder, run one stage or all, and print where the result is."""
-    from nlakit.config import load_recipe, override_settings
-    from nlakit.pipeline import STAGES, run_stages
+    from nlakit.config import override_settings
+    from nlakit.pipeline import run_stages
     from nlakit.progress import Progress
+    from nlakit.recipe import load_recipe
     from nlakit.runs import RunFolder
 
     if name is not None:
@@ -101,7 +111,7 @@ def _run(
             "neither a recipe nor a run folder was given; name a recipe (nlakit recipes list) or give --out DIR"
         )
     progress = Progress(silent=quiet or as_json, yes=yes)
-    outputs = run_stages(recipe, folder, progress, stages=list(STAGES) if stage is None else [stage])
+    outputs = run_stages(recipe, folder, progress, stages=None if stage is None else [stage])
     if as_json:
         print_json({"run": str(folder.path), "outputs": {key: str(path) for key, path in outputs.items()}})
     else:

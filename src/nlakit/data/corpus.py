@@ -24,11 +24,15 @@ from typing import Any, Protocol, runtime_checkable
 
 from nlakit import plugins
 from nlakit.config import CorpusConfig, Scalar, fingerprint
+from nlakit.data.passages import passages
 from nlakit.errors import ConfigError, InputError, NotFoundError, nearest
 from nlakit.truth import Truth
 
 MESSAGE_SEPARATOR = "\n\n"
 """Stands between the contents of two messages in the ``text`` of a chat document."""
+
+PASSAGE_CHARACTERS = 600
+"""Longest passage of a plain text, unless ``corpus.options.characters`` says otherwise: about 150 tokens (our choice)."""
 
 TruthAt = Callable[[int], Truth | None]
 """Maps a character offset into a document's text to what is true after reading ``text[:offset]``."""
@@ -162,28 +166,39 @@ class TextCorpus(FileCorpus):
     """Plain UTF-8 text: a file, or the ``*.txt`` files below a folder in the order of their names.
 
     ``corpus.options.unit`` says what one document is: ``"block"`` (text between blank lines, the
-    default for a file; its id is a hash of its content) or ``"file"`` (the default for a folder; its
-    id is the path inside the folder). Blank documents are left out.
+    default for a file; its id is a hash of its content), ``"passage"`` (whole paragraphs up to
+    ``corpus.options.characters`` characters, :mod:`nlakit.data.passages`; the id is a hash likewise) or
+    ``"file"`` (the default for a folder; its id is the path inside the folder). Blank documents are left out.
     """
 
     name = "text"
     pattern = "*.txt"
-    options = frozenset({"unit"})
+    options = frozenset({"unit", "characters"})
 
     def __init__(self, config: CorpusConfig) -> None:
         super().__init__(config)
         self._unit = config.options.get("unit", "block" if self._root.is_file() else "file")
-        if self._unit not in ("block", "file"):
-            raise ConfigError(f"corpus.options.unit is {self._unit!r}; it must be 'block' or 'file'.")
+        if self._unit not in ("block", "passage", "file"):
+            raise ConfigError(f"corpus.options.unit is {self._unit!r}; it must be 'block', 'passage' or 'file'.")
+        limit = config.options.get("characters", PASSAGE_CHARACTERS)
+        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+            raise ConfigError(f"corpus.options.characters is {limit!r}; it must be a whole number above 0.")
+        self._limit = limit
+        if "characters" in config.options and self._unit != "passage":
+            raise ConfigError(f"corpus.options.characters needs corpus.options.unit = 'passage'; it is {self._unit!r}.")
 
     def _settings(self) -> dict[str, object]:
-        return {**super()._settings(), "unit": self._unit}
+        limit = {"characters": self._limit} if self._unit == "passage" else {}
+        return {**super()._settings(), "unit": self._unit, **limit}
 
     def _read(self, path: Path) -> Iterator[Document]:
         text = "".join(_read_lines(path))
         if self._unit == "file":
             if text.strip():
                 yield Document(id=relative_name(path, self._root), text=text)
+            return
+        if self._unit == "passage":
+            yield from (Document(id=digest(passage), text=passage) for passage in passages(text, self._limit))
             return
         for block in re.split(r"\n[^\S\n]*\n", text):
             if block.strip():

@@ -156,9 +156,24 @@ def extract_rows(
     Raises :class:`~nlakit.errors.ModelError` when the target gives numbers that are not finite.
     """
     counts = Counter() if counts is None else counts
-    counts.update(short=0, lowered=0, cut=0, escaped=0, unplaced=0, tokens=0)
     vectors: list[Tensor] = [torch.empty(0, site.width(target))]
     tables: list[pa.Table] = [ROW_SCHEMA.empty_table()]
+    for chosen in choose_positions(target, documents, config, seed, counts):
+        read_ND = read_vectors(target, site, [(t.ids, positions) for t, positions in chosen], config.batch_tokens)
+        _require_finite(read_ND, chosen, target, site)
+        vectors.append(read_ND.to(TORCH_DTYPES[config.dtype]).float())
+        tables.append(_rows(target, site, chosen, vectors[-1], config, seed))
+    return torch.cat(vectors), number_rows(pa.concat_tables(tables).combine_chunks())
+
+
+def choose_positions(
+    target: Target, documents: Iterable[Document], config: ExtractConfig, seed: int, counts: Counter[str]
+) -> Iterator[list[tuple[Tokens, list[int]]]]:
+    """Tokenise documents and draw the positions of each that become rows; a list for each window of text.
+
+    ``counts`` is given what :func:`extract_rows` says; a document without a position is only counted.
+    """
+    counts.update(short=0, lowered=0, cut=0, escaped=0, unplaced=0, tokens=0)
     # Turn markers and the like are read reliably by nobody (paper, data: positions of ordinary tokens only).
     special = set(target.tokenizer.all_special_ids)
     for window in _windows(documents):
@@ -172,13 +187,8 @@ def extract_rows(
             if positions:
                 counts["tokens"] += positions[-1] + 1
                 chosen.append((tokens, positions))
-        if not chosen:
-            continue
-        read_ND = read_vectors(target, site, [(t.ids, positions) for t, positions in chosen], config.batch_tokens)
-        _require_finite(read_ND, chosen, target, site)
-        vectors.append(read_ND.to(TORCH_DTYPES[config.dtype]).float())
-        tables.append(_rows(target, site, chosen, vectors[-1], config, seed))
-    return torch.cat(vectors), number_rows(pa.concat_tables(tables).combine_chunks())
+        if chosen:
+            yield chosen
 
 
 def _candidates(tokens: Tokens, min_position: int, special: AbstractSet[int], counts: Counter[str]) -> list[int]:
@@ -197,29 +207,47 @@ def read_vectors(
 ) -> Tensor:
     """Read the vectors at chosen positions of tokenised texts: float32 [N, D], text after text.
 
-    ``texts`` holds (token ids, positions). Texts of about one length share a forward pass of at most
-    ``batch_tokens`` tokens, which ends after the site's block and reads no text past its last position.
+    ``texts`` and ``batch_tokens`` are those of :func:`pack`; each forward pass ends after the site's block.
+    """
+    out_ND = torch.empty(sum(len(positions) for _, positions in texts), site.width(target))
+    for batch in pack(texts, batch_tokens):
+        vectors_BTD = site.read(target, batch.tokens_BT.to(target.device))
+        out_ND[batch.rows_N] = vectors_BTD[batch.texts_N, batch.positions_N].float().cpu()
+    return out_ND
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Texts that share a forward pass, and the places in it that are rows."""
+
+    tokens_BT: Tensor
+    """Padded on the right, for reading without a mask: no real token sees a pad token, and attention stays on its fast path."""
+    texts_N: list[int]
+    """Which text of the batch each row is in."""
+    positions_N: list[int]
+    """Where in it."""
+    rows_N: list[int]
+    """The number of each row, counted over all texts."""
+
+
+def pack(texts: Sequence[tuple[Sequence[int], Sequence[int]]], batch_tokens: int) -> Iterator[Batch]:
+    """Put tokenised texts, ``(token ids, positions)``, into batches of at most ``batch_tokens`` tokens.
+
+    Texts of about one length share a batch, and none is read past its last position.
     """
     needed = [max(positions) + 1 for _, positions in texts]
     starts = [0]
     for _, positions in texts:
         starts.append(starts[-1] + len(positions))
-    out_ND = torch.empty(starts[-1], site.width(target))
-    for batch in _batches(needed, batch_tokens):
-        tokens_BT = torch.zeros(len(batch), needed[batch[-1]], dtype=torch.long)
-        index: list[int] = []
-        position: list[int] = []
-        row: list[int] = []
-        for place, text in enumerate(batch):
+    for members in _batches(needed, batch_tokens):
+        batch = Batch(torch.zeros(len(members), needed[members[-1]], dtype=torch.long), [], [], [])
+        for place, text in enumerate(members):
             ids, positions = texts[text]
-            tokens_BT[place, : needed[text]] = torch.tensor(ids[: needed[text]])
-            index += [place] * len(positions)
-            position += positions
-            row += range(starts[text], starts[text + 1])
-        # Right padding without a mask: no real token sees a pad token, and causal attention stays on its fast path.
-        vectors_BTD = site.read(target, tokens_BT.to(target.device))
-        out_ND[row] = vectors_BTD[index, position].float().cpu()
-    return out_ND
+            batch.tokens_BT[place, : needed[text]] = torch.tensor(ids[: needed[text]])
+            batch.texts_N.extend([place] * len(positions))
+            batch.positions_N.extend(positions)
+            batch.rows_N.extend(range(starts[text], starts[text + 1]))
+        yield batch
 
 
 def _batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:

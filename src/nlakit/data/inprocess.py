@@ -1,4 +1,4 @@
-"""Teachers that work in this process and cost nothing: the target itself, and a pair that is already trained.
+"""Teachers that work in this process and cost nothing: the target itself, asked or left to go on, and a trained pair.
 
 Axes: B texts of a batch, T tokens, D width of a vector.
 """
@@ -6,8 +6,9 @@ Axes: B texts of a batch, T tokens, D width of a vector.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from typing import Annotated, Any
+from collections.abc import Container, Sequence
+from itertools import takewhile
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -16,7 +17,7 @@ from transformers import GenerationConfig
 from nlakit.card import Card
 from nlakit.config import AnnotateConfig, Positive, Settings, fingerprint, settings_from
 from nlakit.data.instruction import INSTRUCTION, Reply, explain_reply, instruct
-from nlakit.data.teachers import Context, Source
+from nlakit.data.teachers import Context, ExtractiveTeacher, Source
 from nlakit.errors import ConfigError, InputError, InternalError, PairError
 from nlakit.explanations import CLOSE_TAG, Explanation
 from nlakit.models.loading import quiet_transformers
@@ -33,10 +34,50 @@ SHORTEST_TEXT = 200
 class TargetOptions(Settings):
     """``annotate.options`` of the teacher ``target``."""
 
+    form: Literal["explain", "continue"] = "explain"
+    """`explain` asks through the chat template; `continue` lets a target that cannot chat go on with the text."""
     max_tokens: Positive = 300
     """Longest reply, in tokens (paper's teacher: 300)."""
     batch_rows: Positive = 16
     """Texts answered together; more use more memory."""
+
+
+class ContinuingOptions(TargetOptions):
+    """``annotate.options`` of the teacher ``target`` with the form ``continue``."""
+
+    max_tokens: Positive = 6
+    """Tokens with which a text is continued (our choice)."""
+    words: Positive = 4
+    """Words in a quotation, as for the teacher ``extractive``."""
+
+
+@torch.inference_mode()
+def continue_greedily(
+    target: Target, prompts: Sequence[Sequence[int]], max_tokens: int
+) -> tuple[list[list[int]], set[int]]:
+    """Return the likeliest tokens after each prompt, as many for all, and the tokens of which the first ends a reply."""
+    longest = max(map(len, prompts))
+    own = target.tokenizer.eos_token_id
+    ends = sorted({*([] if own is None else [own]), *configured_ends(target.model)})
+    tokens_BT = torch.full((len(prompts), longest), ends[0] if ends else 0)
+    mask_BT = torch.zeros_like(tokens_BT)
+    for row, ids in enumerate(prompts):
+        tokens_BT[row, longest - len(ids) :] = torch.tensor(ids)
+        mask_BT[row, longest - len(ids) :] = 1
+    # Made from nothing, so that no sampling setting of the model's own comes in.
+    settings = GenerationConfig(
+        do_sample=False,
+        num_beams=1,
+        repetition_penalty=1.0,
+        max_new_tokens=max_tokens,
+        eos_token_id=ends or None,
+        pad_token_id=ends[0] if ends else 0,
+    )
+    with quiet_transformers():
+        out_BT = target.model.generate(
+            tokens_BT.to(target.device), attention_mask=mask_BT.to(target.device), generation_config=settings
+        )
+    return out_BT[:, longest:].tolist(), set(ends)
 
 
 class TargetTeacher:
@@ -57,14 +98,18 @@ class TargetTeacher:
         target = Target.load(source.target.model, source.target.revision, source.target.dtype)
         if not target.tokenizer.chat_template:
             raise ConfigError(
-                f"annotate.teacher is 'target', and {target.name!r} has no chat template, so it cannot be asked anything. Name "
-                "another teacher (anthropic, openai, pair), or a target that was trained to chat."
+                f"annotate.teacher is 'target', and {target.name!r} has no chat template, so it cannot be asked anything. "
+                "Name another teacher (anthropic, openai, pair), a target that was trained to chat, or let this one go on with the "
+                "text (annotate.options.form = 'continue')."
             )
         self._target = target
 
     def fingerprint(self) -> str:
         """Hash the wording, the options and the target's weights."""
-        return fingerprint(self.name, INSTRUCTION, self._options, self._loaded().fingerprint)
+        options = self._options.model_dump(
+            mode="json", exclude={"form"}
+        )  # which is part of the name of the other teacher
+        return fingerprint(self.name, INSTRUCTION, options, self._loaded().fingerprint)
 
     def record(self) -> dict[str, Any]:
         """Say who was asked and how."""
@@ -76,32 +121,11 @@ class TargetTeacher:
         batches = (contexts[start : start + size] for start in range(0, len(contexts), size))
         return [explain_reply(reply) for batch in batches for reply in self._answer(batch)]
 
-    @torch.inference_mode()
     def _answer(self, contexts: Sequence[Context]) -> list[Reply]:
         target = self._loaded()
         prompts = [self._prompt(context) for context in contexts]
-        longest = max(map(len, prompts))
-        own = target.tokenizer.eos_token_id
-        ends = sorted({*([] if own is None else [own]), *configured_ends(target.model)})
-        tokens_BT = torch.full((len(prompts), longest), ends[0] if ends else 0)
-        mask_BT = torch.zeros_like(tokens_BT)
-        for row, ids in enumerate(prompts):
-            tokens_BT[row, longest - len(ids) :] = torch.tensor(ids)
-            mask_BT[row, longest - len(ids) :] = 1
-        # Made from nothing, so that no sampling setting of the model's own comes in.
-        settings = GenerationConfig(
-            do_sample=False,
-            num_beams=1,
-            repetition_penalty=1.0,
-            max_new_tokens=self._options.max_tokens,
-            eos_token_id=ends or None,
-            pad_token_id=ends[0] if ends else 0,
-        )
-        with quiet_transformers():
-            out_BT = target.model.generate(
-                tokens_BT.to(target.device), attention_mask=mask_BT.to(target.device), generation_config=settings
-            )
-        return [self._reply(ids, set(ends)) for ids in out_BT[:, longest:].tolist()]
+        written, ends = continue_greedily(target, prompts, self._options.max_tokens)
+        return [self._reply(ids, ends) for ids in written]
 
     def _reply(self, ids: list[int], ends: set[int]) -> Reply:
         """Read one row of output up to its first end token."""
@@ -127,6 +151,64 @@ class TargetTeacher:
                     f"annotate.options.max_tokens {self._options.max_tokens}. Name another teacher than 'target'."
                 )
             text = text[len(text) // 4 + 1 :]
+
+    def _loaded(self) -> Target:
+        if self._target is None:
+            raise InternalError("the teacher 'target' was used before it was told which target that is")
+        return self._target
+
+
+class ContinuingTeacher:
+    """The target goes on with its own texts: a teacher for targets that cannot chat, such as one that was just grown.
+
+    An explanation quotes the text as the teacher ``extractive`` does, and then the likeliest continuation: what the target
+    expects, which its vectors hold. Greedy decoding, so the same each time.
+    """
+
+    name = "target"
+
+    def __init__(self, options: ContinuingOptions) -> None:
+        self._options = options
+        self._quotes = ExtractiveTeacher(options.words)
+        self._target: Target | None = None
+        self.batch_rows = options.batch_rows
+
+    def situate(self, source: Source) -> None:
+        """Load the target."""
+        self._target = Target.load(source.target.model, source.target.revision, source.target.dtype)
+
+    def fingerprint(self) -> str:
+        """Hash the options and the target's weights."""
+        return fingerprint(self.name, self._options, self._loaded().fingerprint)
+
+    def record(self) -> dict[str, Any]:
+        """Say who went on, and how."""
+        return {"model": self._loaded().name, "form": self._options.form}
+
+    def explain(self, contexts: Sequence[Context]) -> list[Explanation]:
+        """Quote each context and its continuation; a blank one has the outcome ``empty``."""
+        size = self._options.batch_rows
+        batches = (contexts[start : start + size] for start in range(0, len(contexts), size))
+        return [explanation for batch in batches for explanation in self._explain(batch)]
+
+    def _explain(self, contexts: Sequence[Context]) -> list[Explanation]:
+        target, count = self._loaded(), self._options.max_tokens
+        texts = [encode_once(target.tokenizer, context.text or " ", literal=True)["input_ids"] for context in contexts]
+        written, ends = continue_greedily(target, [self._end(list(ids)) for ids in texts], count)
+        return [self._say(quote, ids, ends) for quote, ids in zip(self._quotes.explain(contexts), written, strict=True)]
+
+    def _end(self, ids: list[int]) -> list[int]:
+        """Cut a text at its beginning to what the window holds beside the continuation; the token that begins texts stays."""
+        target = self._loaded()
+        begin = ids[:1] if ids and ids[0] == target.tokenizer.bos_token_id else []
+        room = max(1, target.max_positions - self._options.max_tokens - len(begin))
+        return begin + ids[len(begin) :][-room:]
+
+    def _say(self, quote: Explanation, ids: Sequence[int], ends: Container[int]) -> Explanation:
+        """Add the continuation, up to the first end token, to a quotation."""
+        kept = list(takewhile(lambda token: token not in ends, ids))
+        text = " ".join(self._loaded().tokenizer.decode(kept, skip_special_tokens=True).split())
+        return Explanation(f'{quote.text} It may go on with "{text}".') if quote.ok and text else quote
 
     def _loaded(self) -> Target:
         if self._target is None:
@@ -194,8 +276,10 @@ class PairTeacher:
         return self._pair.describe(torch.stack(vectors), temperature=0.0)
 
 
-def make_target_teacher(config: AnnotateConfig) -> TargetTeacher:
+def make_target_teacher(config: AnnotateConfig) -> TargetTeacher | ContinuingTeacher:
     """Entry point of the teacher ``target``."""
+    if config.options.get("form") == "continue":
+        return ContinuingTeacher(settings_from(ContinuingOptions, config.options, "annotate.options"))
     return TargetTeacher(settings_from(TargetOptions, config.options, "annotate.options"))
 
 

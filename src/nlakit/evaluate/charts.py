@@ -11,6 +11,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from typing import Any
 
 from nlakit.errors import missing_extra
@@ -64,6 +65,26 @@ class Series:
     dashed: bool = False
     faint: bool = False
     """Drawn thin and light behind a smoothed line of the same colour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """One line of a panel: points of (x, value, low end, high end) with the ends None where there is no interval."""
+
+    label: str
+    color: str
+    points: Sequence[tuple[float, float, float | None, float | None]]
+    dashed: bool = False
+    thin: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One of several drawings side by side that share what x means."""
+
+    title: str
+    lines: Sequence[Band]
+    logarithmic: bool = False
 
 
 def fve_bars(measures: Mapping[str, Number]) -> Chart | None:
@@ -200,6 +221,74 @@ def curves(
         return Chart(name, title, caption, _svg(figure, name, title), narrow)
 
 
+def panels(
+    name: str, title: str, caption: str, drawn: Sequence[Panel], *, x_label: str, mark: float, mark_label: str
+) -> Chart:
+    """Draw panels of lines with their intervals side by side; ``mark`` is the x that each of them points out."""
+    with _drawing() as draw:
+        figure, all_axes = draw(215, 2 * WIDTH, columns=len(drawn))
+        for axes, panel in zip(all_axes, drawn, strict=True):
+            axes.axvline(mark, color=GRID, linewidth=7, solid_capstyle="butt", zorder=0)
+            for line in panel.lines:
+                _band(axes, line)
+            if panel.logarithmic:
+                axes.set_yscale("log")
+                axes.yaxis.set_major_formatter("{x:g}")
+                axes.minorticks_off()
+            axes.set_title(panel.title, loc="left", color=INK, pad=16)
+            axes.text(
+                mark,
+                1.02,
+                mark_label,
+                transform=axes.get_xaxis_transform(),
+                ha="center",
+                color=MUTED,
+                fontsize=FONT - 1.5,
+            )
+            axes.locator_params(axis="x", nbins=7, integer=True)
+            axes.grid(axis="y")
+            axes.set_axisbelow(True)
+            axes.set_xlabel(x_label)
+            axes.legend(
+                loc="upper left",
+                bbox_to_anchor=(0, -0.2),
+                ncols=2,
+                borderaxespad=0,
+                handlelength=2.2,
+                columnspacing=1.2,
+            )
+        return Chart(name, title, caption, _svg(figure, name, title))
+
+
+def _band(axes: Any, line: Band) -> None:
+    """Draw one line, and its interval behind it where there is one."""
+    x = [point[0] for point in line.points]
+    axes.plot(
+        x, [point[1] for point in line.points], color=line.color, label=line.label, marker="o",
+        linestyle=(0, (4, 2)) if line.dashed else "-", linewidth=1.0 if line.thin else 1.9,
+        markersize=2.5 if line.thin else 4,
+    )  # fmt: skip
+    ends = [(place, low, high) for place, _, low, high in line.points if low is not None and high is not None]
+    if ends and not line.thin:
+        axes.fill_between(*zip(*ends, strict=True), color=line.color, alpha=0.18, linewidth=0)
+
+
+def standalone(chart: Chart) -> str:
+    """Return a drawing as an SVG file of its own, with the colours that the report has on light paper."""
+    style = (resources.files("nlakit.evaluate") / "templates" / "report.css").read_text(encoding="utf-8")
+    light = style[style.index(":root") : style.index("}")]
+    drawn = chart.svg
+    for variable, color in re.findall(r"(--[a-z-]+): (#[0-9a-f]+)", light):
+        drawn = drawn.replace(f"var({variable})", color)
+    width, height = re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', drawn)[0]
+    opening = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}pt" height="{height}pt" stroke-linejoin="round" '
+        'font-family="Helvetica, Arial, sans-serif"'
+    )
+    paper = f'<rect width="{width}" height="{height}" fill="#ffffff"/>'
+    return drawn.replace("<svg", opening, 1).replace(">", f">\n{paper}", 1) + "\n"
+
+
 def smooth(points: Sequence[tuple[float, float]], window: int) -> list[tuple[float, float]]:
     """Return the mean over ``window`` points around each, over fewer at both ends."""
     values = [value for _, value in points]
@@ -248,10 +337,10 @@ class _drawing:  # noqa: N801 - reads as a verb in "with _drawing() as draw"
         self._context = mpl.rc_context(_STYLE)
         self._context.__enter__()
 
-        def draw(height: float, width: float = WIDTH) -> tuple[Any, Any]:
+        def draw(height: float, width: float = WIDTH, columns: int = 1) -> tuple[Any, Any]:
             layout = ConstrainedLayoutEngine(w_pad=2 / 72, h_pad=2 / 72)
             figure = Figure(figsize=(width / 72, height / 72), layout=layout)
-            return figure, figure.subplots()
+            return figure, figure.subplots(1, columns)
 
         return draw
 

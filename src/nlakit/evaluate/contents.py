@@ -9,8 +9,11 @@ from typing import Any
 
 from nlakit.evaluate.evaluation import FILE_NAME, Evaluation, by_reason
 from nlakit.evaluate.measures import format_value
+from nlakit.models.prediction import PREDICTION_FILE, Prediction
 from nlakit.runs import RunFolder, read_metrics
 
+GROWN_TARGET = ("grow", "target")
+"""Where a run keeps the target that it has grown."""
 STAGES = ("extract", "annotate", "warm-start", "train", "evaluate")
 """Folders of the stages whose work a report shows."""
 
@@ -34,19 +37,24 @@ class ReportData:
     """The run's ``config.json``."""
     missing: Sequence[str] = ()
     """Stages of the run that are not finished."""
+    prediction: Prediction | None = None
+    """How well the target predicts text, where the run has grown it."""
 
 
 def collect(folder: RunFolder, title: str) -> ReportData:
     """Gather what a run folder holds."""
     evaluated = folder.path / "evaluate"
     config = folder.path / "config.json"
+    grown = folder.path.joinpath(*GROWN_TARGET)
+    stages = ("grow", *STAGES) if (folder.path / "grow").is_dir() else STAGES
     return ReportData(
         title=title,
         evaluation=Evaluation.load(evaluated) if (evaluated / FILE_NAME).exists() else None,
         metrics=read_metrics(folder.path / "metrics.jsonl"),
         alarms=read_metrics(folder.path / "alarms.jsonl"),
         config=json.loads(config.read_text(encoding="utf-8")) if config.exists() else {},
-        missing=[name for name in STAGES if not (folder.path / name / "done.json").exists()],
+        missing=[name for name in stages if not (folder.path / name / "done.json").exists()],
+        prediction=Prediction.load(grown) if (grown / PREDICTION_FILE).exists() else None,
     )
 
 

@@ -37,7 +37,7 @@ class Number(NamedTuple):
 
 
 def numbers_of(measures: Mapping[str, Measure]) -> dict[str, Number]:
-    """Return the measures that have something behind them."""
+    """Return the measures that have a value and an interval."""
     return {
         name: Number(measure.value, measure.low, measure.high, measure.n)
         for name, measure in measures.items()
@@ -155,6 +155,11 @@ class Evaluation(Record):
     def numbers(self) -> dict[str, Number]:
         """The measures that have something behind them."""
         return numbers_of(self.measures)
+
+    @property
+    def unchecked(self) -> bool:
+        """Whether no claim could be checked, so that the readings are left for people to judge."""
+        return not self.slots
 
     def on_card(self) -> dict[str, object]:
         """Return what a card keeps of it, as changes to a :class:`~nlakit.card.Card`: the measures, and how they were taken."""

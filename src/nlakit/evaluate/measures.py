@@ -19,8 +19,8 @@ from typing import Literal
 
 from nlakit.errors import InternalError
 
-Unit = Literal["fraction", "FVE", "tokens", "nats/token", "claims"]
-Need = Literal["warm start", "teacher", "truth"]
+Unit = Literal["fraction", "FVE", "tokens", "nats/token", "bits/byte", "claims"]
+Need = Literal["warm start", "teacher", "truth", "grown target"]
 
 HELD_ABOVE = 0.5
 """A vector holds a fact when a linear probe gives the fact's true value more than this probability."""
@@ -52,6 +52,7 @@ OUTPUT = "Output"
 TRUTH = "Truth of claims"
 HELD = "What the vectors hold"
 USE = "Use of the vector"
+TARGET = "What the target can predict"
 
 _SAMPLED = "one sampled explanation a row"
 _NONE = "none beyond the sampled explanations"
@@ -70,6 +71,12 @@ def _level_measure(level: str, meaning: str) -> MeasureDefinition:
         group=TRUTH,
         needs=("truth",),
     )
+
+
+def _target_measure(name: str, title: str, definition: str, baseline: str, unit: Unit) -> MeasureDefinition:
+    """Return the definition of a measure that the stage ``grow`` takes, once, of the target that it has grown."""
+    cost = "one forward pass a document, at the end of nlakit grow"
+    return MeasureDefinition(name, title, definition, baseline, unit, cost, TARGET, ("grown target",))
 
 
 def _ceiling_measure(level: str) -> MeasureDefinition:
@@ -123,6 +130,17 @@ _DEFINITIONS: tuple[MeasureDefinition, ...] = (
         "0: reinforcement learning changed nothing. Paired, so its interval is narrower than those of the two measures",
         "FVE",
         "none beyond fve_warm_start",
+        RECONSTRUCTION,
+        ("warm start",),
+    ),
+    MeasureDefinition(
+        "fve_frozen_reconstructor",
+        "round trip, first reader",
+        "As fve, from the same explanations, rebuilt by the reconstructor as it was after the warm start, before reinforcement "
+        "learning.",
+        "fve_warm_start: below it, the words have drifted into a code that only the reconstructor trained beside them reads",
+        "FVE",
+        "one reconstruction a row by the warm-start pair",
         RECONSTRUCTION,
         ("warm start",),
     ),
@@ -314,6 +332,50 @@ _DEFINITIONS: tuple[MeasureDefinition, ...] = (
         USE,
         ("teacher",),
     ),
+    _target_measure(
+        "target_loss",
+        "loss of the target",
+        "Mean negative log-probability that the grown target gives the next token, over all tokens of all held-out documents. "
+        "Its tokenizer has never read them either.",
+        "target_loss_unigram",
+        "nats/token",
+    ),
+    _target_measure(
+        "target_loss_unigram",
+        "loss of token frequencies",
+        "The same when each token is predicted by how often it comes in the documents that the target was grown from (each count "
+        "raised by one), whatever stands before it: the unigram cross-entropy.",
+        "target_loss: the difference is what the target has learnt about the order of words",
+        "nats/token",
+    ),
+    _target_measure(
+        "target_loss_seen",
+        "loss on documents it was grown from",
+        "As target_loss, on as many of the documents that the target was grown from, drawn by lot.",
+        "target_loss: far below it, the target has learnt its text by heart",
+        "nats/token",
+    ),
+    _target_measure(
+        "target_right",
+        "next tokens guessed right",
+        "Share of the held-out tokens that the target finds more probable than any other.",
+        "1",
+        "fraction",
+    ),
+    _target_measure(
+        "target_bits",
+        "bits a byte, target",
+        "target_loss in bits, divided by the bytes of the text (UTF-8) and not by its tokens: comparable between tokenizers.",
+        "target_bits_unigram; large language models need about 1 bit a byte of English",
+        "bits/byte",
+    ),
+    _target_measure(
+        "target_bits_unigram",
+        "bits a byte, token frequencies",
+        "target_loss_unigram in bits a byte.",
+        "target_bits",
+        "bits/byte",
+    ),
 )
 
 REGISTRY: Mapping[str, MeasureDefinition] = {definition.name: definition for definition in _DEFINITIONS}
@@ -362,7 +424,7 @@ def metrics_markdown() -> str:
         "All are taken on held-out rows: positions of documents that no stage of the training has read, rebuilt from the",
         "corpus, the settings and the seed that the pair's card records. Each comes with a 95 % interval by bootstrap over",
         "documents (rows of one document are not independent), with `n`, the number of rows, claims or facts it is taken",
-        "over, and with its split.",
+        "over, and with its split. What a grown target can predict is measured once, by `nlakit grow`, and stands in the report.",
         "",
         "**FVE** is `1 - mean error / Var`, with `error = 2 (1 - cos)` between the given and the rebuilt direction, and `Var` the",
         "mean squared distance of the unit vectors of the training splits from their un-normalised mean. 0 is what the mean vector",

@@ -18,6 +18,7 @@ from nlakit.config import plain
 from nlakit.evaluate.charts import Chart, fve_bars, level_bars, slot_dots
 from nlakit.evaluate.contents import SLOT_HEADS, ReportData, left_out, slot_rows, unmeasured
 from nlakit.evaluate.evaluation import Evaluation, ShownClaim, ShownReading
+from nlakit.evaluate.grown import prediction_rows, prediction_sentences
 from nlakit.evaluate.measures import REGISTRY, format_value, in_registry_order
 from nlakit.evaluate.pieces import cut_document, cut_explanation
 from nlakit.evaluate.training import training_charts
@@ -63,6 +64,13 @@ def _context(data: ReportData) -> dict[str, Any]:
         "trust": [_trust_line(line) for line in summary.trust],
         "checks": summary.checks,
         "result_charts": result_charts,
+        "target": {
+            "sentences": prediction_sentences(data.prediction),
+            "rows": prediction_rows(data.prediction),
+            "continuations": data.prediction.continuations,
+        }
+        if data.prediction
+        else None,
         "documents": [
             {"pieces": pieces, "readings": [_reading(reading) for reading in document.readings]}
             for document, pieces in zip(evaluation.shown if evaluation else (), documents, strict=True)
@@ -83,6 +91,7 @@ def _context(data: ReportData) -> dict[str, Any]:
     }
     named = (
         ("trust", "Trust", "trust"), ("checks", "Controls", "controls"), ("result_charts", "Results", "results"),
+        ("target", "Target", "target"),
         ("documents", "Readings", "readings"), ("training", "Training", "training"), ("groups", "Measures", "measures"),
         ("slots", "Facts", "slots"), ("records", "How it was made", "made"),
     )  # fmt: skip
@@ -99,7 +108,8 @@ def _missing_sentence(data: ReportData) -> list[str]:
 def _subtitle(data: ReportData) -> list[str]:
     items = []
     if data.evaluation:
-        items += [f"target {data.evaluation.target}", data.evaluation.site, data.evaluation.created_at[:10]]
+        target = data.evaluation.target if data.prediction is None else "grown from the corpus"
+        items += [f"target {target}", data.evaluation.site, data.evaluation.created_at[:10]]
     elif data.config.get("written_at"):
         items.append(str(data.config["written_at"])[:10])
     return items

@@ -130,10 +130,11 @@ def measure_controls(bench: Bench) -> None:
     bench.found.fve("fve_mean", constant_errors(pair.card.require_stats().mean_D, vectors_ND))
 
 
-def measure_warm_start(bench: Bench, folder: Path, after_N: Tensor) -> None:
+def measure_warm_start(bench: Bench, folder: Path, sampled: Sequence[Sample], after_N: Tensor) -> None:
     """The round trip of the pair as it was before reinforcement learning, if it is kept, and the gain since.
 
-    ``after_N`` are the errors of the finished pair on the same rows.
+    ``sampled`` are the finished pair's explanations of the same rows, which the earlier reconstructor reads as well, and
+    ``after_N`` their errors.
     """
     if not (folder / WARM_START).is_dir():
         bench.found.leave_out(
@@ -144,6 +145,7 @@ def measure_warm_start(bench: Bench, folder: Path, after_N: Tensor) -> None:
     explained = bench.explain("sampled", bench.heldout.vectors_ND, pair=before)
     before_N = bench.fve("fve_warm_start", [output.explanation for output in explained], pair=before)
     bench.found.mean("fve_gain", (before_N - after_N) / bench.found.variance)
+    bench.fve("fve_frozen_reconstructor", [output.explanation for output in sampled], pair=before)
 
 
 def measure_teacher(bench: Bench, teacher: AnnotateConfig | None, answers: Path | None = None) -> None:

@@ -152,8 +152,9 @@ def fit_probes(vectors_ND: Tensor, facts_N: Sequence[Facts], documents_N: Sequen
         if len(rows) < MIN_ROWS:
             continue
         values = np.asarray([facts_N[row][slot] for row in rows])
-        held_back = _validation_rows([documents_N[row] for row in rows], seed)
-        probes[slot] = _fit_slot(slot, standard_ND[rows], values, held_back, regression)
+        held_back = validation_rows([documents_N[row] for row in rows], seed)
+        with _one_thread():
+            probes[slot] = _fit_slot(slot, standard_ND[rows], values, held_back, regression)
     return Probes(center_D, scale_D, probes, len(vectors_ND))
 
 
@@ -205,7 +206,7 @@ def _log_loss(probe: SlotProbe, standard_ND: FloatArray, values: npt.NDArray[np.
     return float(-np.log(np.maximum(true_N, 1e-6)).mean())
 
 
-def _validation_rows(documents_N: Sequence[str], seed: int) -> npt.NDArray[np.bool_]:
+def validation_rows(documents_N: Sequence[str], seed: int) -> npt.NDArray[np.bool_]:
     """Mark about a fifth of the documents' rows, keyed by document so that no document is on both sides."""
     chosen = {
         document: derive_seed(seed, "probe", document) % 1000 < 1000 * VALIDATION_SHARE for document in set(documents_N)
@@ -216,6 +217,13 @@ def _validation_rows(documents_N: Sequence[str], seed: int) -> npt.NDArray[np.bo
 def _directions(vectors_ND: Tensor) -> FloatArray:
     """Return unit vectors as a float64 array."""
     return np.asarray(unit(vectors_ND).to(torch.float64).cpu().numpy())
+
+
+def _one_thread() -> Any:
+    """Compute on one thread for the length of a block: a probe's matrices are so small that threads mostly wait for each other."""
+    from threadpoolctl import threadpool_limits  # comes with scikit-learn
+
+    return threadpool_limits(limits=1)
 
 
 def _logistic_regression() -> Any:

@@ -9,12 +9,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from nlakit.card import Measure
 from nlakit.config import Recipe, plain
 from nlakit.evaluate.contents import SLOT_HEADS, ReportData, collect, left_out, slot_rows, unmeasured
 from nlakit.evaluate.evaluation import Evaluation
+from nlakit.evaluate.grown import prediction_rows, prediction_sentences
 from nlakit.evaluate.measures import REGISTRY, format_value, in_registry_order
 from nlakit.evaluate.page import as_html
 from nlakit.evaluate.verdict import TRUST_WORDS, interval, number, summarise
+from nlakit.models.prediction import Prediction
 from nlakit.progress import Progress
 from nlakit.runs import RunFolder
 from nlakit.storage import atomic_write_text, write_json
@@ -55,6 +58,13 @@ def as_json(data: ReportData) -> dict[str, Any]:
         "missing_stages": list(data.missing),
         "config": dict(data.config),
     }
+    if data.prediction is not None:
+        named = {name: with_definition(measure, name) for name, measure in data.prediction.measures.items()}
+        report["grown_target"] = {
+            **plain(data.prediction),
+            "sentences": prediction_sentences(data.prediction),
+            "measures": named,
+        }
     evaluation = data.evaluation
     if evaluation is None:
         return report
@@ -64,7 +74,9 @@ def as_json(data: ReportData) -> dict[str, Any]:
         "sentences": list(summary.sentences),
         "trust": {line.level: line.trust for line in summary.trust},
         "checks": [{"passed": check.passed, "text": check.text} for check in summary.checks],
-        "measures": {name: _with_definition(evaluation, name) for name in in_registry_order(evaluation.measures)},
+        "measures": {
+            name: with_definition(evaluation.measures[name], name) for name in in_registry_order(evaluation.measures)
+        },
         "left_out": dict(evaluation.left_out),
         "slots": plain(evaluation.slots),
         "levels": plain(evaluation.levels),
@@ -79,6 +91,8 @@ def as_markdown(data: ReportData) -> str:
         lines += [unmeasured(data), ""]
     else:
         lines += [*_summary_lines(data.evaluation), *_measure_lines(data.evaluation), *_slot_lines(data.evaluation)]
+    if data.prediction is not None:
+        lines += [*_target_lines(data.prediction)]
     if data.missing:
         lines += [f"Stages not finished: {', '.join(data.missing)}.", ""]
     if data.alarms:
@@ -86,9 +100,10 @@ def as_markdown(data: ReportData) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _with_definition(evaluation: Evaluation, name: str) -> dict[str, Any]:
+def with_definition(measure: Measure, name: str) -> dict[str, Any]:
+    """Return a measure for programs, with what it is."""
     definition = REGISTRY[name]
-    return {**plain(evaluation.measures[name]), "unit": definition.unit, "definition": definition.definition}
+    return {**plain(measure), "unit": definition.unit, "definition": definition.definition}
 
 
 def _summary_lines(evaluation: Evaluation) -> list[str]:
@@ -110,6 +125,15 @@ def _measure_lines(evaluation: Evaluation) -> list[str]:
         lines.append(f"| `{name}` | {value} | {ends} | {numbers[name].n:,} | {evaluation.split} |")
     lines += [f"\nLeft out, because {reason}: {', '.join(names)}." for reason, names in left_out(evaluation)]
     return [*lines, ""]
+
+
+def _target_lines(prediction: Prediction) -> list[str]:
+    rows = prediction_rows(prediction)
+    return [
+        "## The target", "", *(f"* {sentence}" for sentence in prediction_sentences(prediction)), "",
+        "| measure | value | 95 % interval | documents | split |", "|---|---|---|---|---|",
+        *(f"| `{row['name']}` | {row['value']} | {row['interval']} | {row['n']} | {row['split']} |" for row in rows), "",
+    ]  # fmt: skip
 
 
 def _slot_lines(evaluation: Evaluation) -> list[str]:

@@ -133,7 +133,7 @@ def evaluate(source: str | Path, config: EvaluateConfig, progress: Progress | No
         task.advance(text=f"{headline}, controls")
         measure_controls(bench)
         task.advance(text=f"{headline}, warm start")
-        measure_warm_start(bench, folder, errors_N)
+        measure_warm_start(bench, folder, sampled, errors_N)
         task.advance(text=f"{headline}, teacher's text")
         measure_teacher(bench, settings.annotate, _kept_answers(folder))
         task.advance(text=f"{headline}, claims")

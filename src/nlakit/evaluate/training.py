@@ -13,15 +13,17 @@ from nlakit.evaluate.charts import CONTROL, MAIN, SECOND, THIRD, Chart, Series, 
 
 Lines = Sequence[Mapping[str, Any]]
 
+GROW_STAGE = "grow"
 WARM_START_STAGE = "warm-start"
 TRAIN_STAGE = "train"
 
 
 def training_charts(lines: Lines) -> list[Chart]:
-    """Return the charts of the warm start and of reinforcement learning, as far as there are numbers."""
+    """Return the charts of growing a target, the warm start and reinforcement learning, as far as there are numbers."""
+    grow = [line for line in lines if line.get("stage") == GROW_STAGE]
     warm = [line for line in lines if line.get("stage") == WARM_START_STAGE]
     train = [line for line in lines if line.get("stage") == TRAIN_STAGE]
-    charts = [*_warm_start(warm), *_reinforcement(train)]
+    charts = [*_grow(grow), *_warm_start(warm), *_reinforcement(train)]
     return [chart for chart in charts if chart is not None]
 
 
@@ -41,6 +43,11 @@ def _smoothed(lines: Lines, key: str, label: str, color: str) -> list[Series]:
     if window == 1:
         return [Series(label, color, raw)]
     return [Series(label, color, raw, faint=True), Series(label, color, smooth(raw, window))]
+
+
+def _grow(lines: Lines) -> list[Chart | None]:
+    caption = "Loss on the documents it is grown from, nats a token; how it reads new ones stands above."
+    return [curves("grow-loss", "Growing the target", caption, _smoothed(lines, "loss", "loss", MAIN))]
 
 
 def _warm_start(lines: Lines) -> list[Chart | None]:

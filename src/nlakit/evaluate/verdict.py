@@ -25,6 +25,10 @@ LEAD_FROM = 0.5
 Trust = Literal["believe", "check", "guess"]
 TRUST_WORDS: dict[Trust, str] = {"believe": "believe", "check": "a lead, check it", "guess": "a guess"}
 
+_UNCHECKED = (
+    "Whether what they claim is true was not checked: nothing is known about the truth of this text. The readings below stand "
+    "beside what the target had read, for you to compare."
+)
 _FVE_WORDS = ((0.9, "nearly all"), (0.7, "most"), (0.4, "a good part"), (0.1, "a little"), (-math.inf, "nothing"))
 
 
@@ -42,6 +46,10 @@ class Measured(Protocol):
     @property
     def max_new_tokens(self) -> int:
         """Length limit of the explanations, in tokens."""
+
+    @property
+    def unchecked(self) -> bool:
+        """Whether no claim could be checked, and readings stand below for people to judge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +86,7 @@ def summarise(evaluation: Measured) -> Summary:
     sentences = [
         _fve_sentence(evaluation),
         _training_sentence(measures),
-        _truth_sentence(measures),
+        _truth_sentence(evaluation),
         _silence_sentence(measures),
     ]
     return Summary(_headline(measures), tuple(filter(None, sentences)), _trust(measures), _checks(evaluation))
@@ -164,9 +172,10 @@ def _training_sentence(measures: Measures) -> str | None:
     return text + "."
 
 
-def _truth_sentence(measures: Measures) -> str | None:
+def _truth_sentence(evaluation: Measured) -> str | None:
+    measures = evaluation.numbers
     if not _known(measures, "claims_true"):
-        return None
+        return _UNCHECKED if _known(measures, "fve") and evaluation.unchecked else None
     text = f"{number(measures, 'claims_true')} of {measures['claims_true'].n:,} claims are true"
     if _known(measures, "claims_ceiling"):
         text += f"; a linear probe on the same vectors would get {number(measures, 'claims_ceiling')} of them right"

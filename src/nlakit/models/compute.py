@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -62,12 +62,18 @@ def _layers(model: Any) -> list[Any]:
 
 @contextmanager
 def _recomputing(layers: list[Any]) -> Iterator[None]:
-    """Switch recomputation of some layers on; their modules stay as they are, so that nothing drops out."""
+    """Let some layers compute their inside again.
+
+    The switch that transformers has for it works in training mode alone, in which some blocks would drop states out.
+    """
     for layer in layers:
-        layer.gradient_checkpointing, layer.training = True, True
-        layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)  # noqa: SLF001
+        layer.forward = partial(_again, layer.forward)
     try:
         yield
     finally:
         for layer in layers:
-            layer.gradient_checkpointing, layer.training = False, False
+            del layer.forward
+
+
+def _again(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    return checkpoint(partial(forward, **kwargs), *args, use_reentrant=False)

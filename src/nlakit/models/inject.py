@@ -173,7 +173,91 @@ def find_marker(tokens_BT: Tensor, marker: Marker, position: int | None) -> Tens
     return columns_B
 
 
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What became of two injected vectors on their way into a model; axes: 2 vectors, D width, V vocabulary."""
+
+    raw_2D: Tensor
+    """The vectors as they were given, of different norms."""
+    norm: float
+    """The norm that they should have been set to."""
+    written_2D: Tensor
+    """What the injection put into the model."""
+    arrived_2D: Tensor
+    """What the next block reads; the same as ``written_2D`` where vectors are added to a block's output."""
+    logits_2V: Tensor
+    """Logits after the prompt, a row for each vector."""
+
+    @property
+    def off(self) -> float:
+        """Largest distance of a vector that arrived from where it should be, as a share of the declared norm."""
+        expected_2D = scaled(self.raw_2D, self.norm).to(self.arrived_2D.device)
+        return float((self.arrived_2D - expected_2D).norm(dim=-1).max()) / self.norm
+
+    @property
+    def used(self) -> bool:
+        """Whether the logits are finite and differ between the vectors."""
+        different = not torch.equal(self.logits_2V[0], self.logits_2V[1])
+        return different and bool(torch.isfinite(self.logits_2V).all())
+
+
 @torch.no_grad()
+def measure_injection(
+    model: Any,
+    prompt_ids: list[int],
+    marker: Marker,
+    scale: float,
+    position: int,
+    *,
+    block: int | None = None,
+    seed: int = 0,
+) -> Arrival:
+    """Inject two random vectors of different norms and a row of zeros, and see what reaches the blocks and the logits.
+
+    Vectors are taken as differences from the zero row, because some families add position embeddings to what they embed.
+    Raises ``InternalError`` where nothing is injected.
+    """
+    parts = find_parts(model)
+    embedding = model.get_input_embeddings()
+    weight: Tensor = embedding.weight
+    generator = torch.Generator().manual_seed(seed)
+    vectors_BD = torch.randn((3, weight.shape[-1]), generator=generator) * torch.tensor([[0.5], [3.0], [0.0]])
+    vectors_BD = vectors_BD.to(weight.device)
+    seen: dict[str, Tensor] = {}
+
+    def keep_input(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        seen["arrived"] = args[0] if args else kwargs["hidden_states"]
+
+    def keep_output(_module: nn.Module, _inputs: object, output: Any) -> None:
+        seen["written"] = block_output(output)
+
+    tokens_BT = torch.tensor([prompt_ids] * 3, device=weight.device)
+    with inject(model, vectors_BD, marker, scale, position, block=block):
+        # Registered after the injection, so that they see what the injection wrote.
+        hooks = [(embedding if block is None else parts.blocks[block]).register_forward_hook(keep_output)]
+        if block is None:
+            hooks.append(parts.blocks[0].register_forward_pre_hook(keep_input, with_kwargs=True))
+        try:
+            logits_BV = model(input_ids=tokens_BT, logits_to_keep=1, use_cache=False).logits[:, -1].float()
+        finally:
+            for hook in hooks:
+                hook.remove()
+    rows = {name: states_BTD[:, position].float() for name, states_BTD in seen.items()}
+    written_BD, arrived_BD = rows["written"], rows.get("arrived", rows["written"])
+    return Arrival(
+        raw_2D=vectors_BD[:2],
+        norm=scale if block is None else scale * float(written_BD[2].norm()),
+        written_2D=written_BD[:2] - written_BD[2],
+        arrived_2D=arrived_BD[:2] - arrived_BD[2],
+        logits_2V=logits_BV[:2],
+    )
+
+
+def tolerance(model: Any) -> float:
+    """Share of its size by which a number of a model may differ between two ways of computing it."""
+    return 0.02 if next(model.parameters()).dtype == torch.bfloat16 else 1e-3
+
+
 def self_check(
     model: Any,
     prompt_ids: list[int],
@@ -186,51 +270,21 @@ def self_check(
 ) -> None:
     """Prove that injection works in this model: the vector arrives at the norm it is declared with, and it matters.
 
-    Two random vectors of different norms and a row of zeros go in. Where the next block reads (block 0, or the one
-    behind ``block``) each must differ from the zero row by exactly the vector at its norm (differences, because some
-    families add position embeddings first), and the logits after the prompt must differ. Raises ``CardError``.
+    Where the next block reads (block 0, or the one behind ``block``) each vector of :func:`measure_injection` must be
+    there at its norm, and the logits after the prompt must differ. Raises ``CardError``.
     """
-    blocks = find_parts(model).blocks
-    weight: Tensor = model.get_input_embeddings().weight
-    generator = torch.Generator().manual_seed(seed)
-    vectors_BD = torch.randn((3, weight.shape[-1]), generator=generator) * torch.tensor([[0.5], [3.0], [0.0]])
-    vectors_BD = vectors_BD.to(weight.device)
-    seen: list[Tensor] = []
-
-    def keep(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        seen.append(args[0] if args else kwargs["hidden_states"])
-
-    def keep_output(_module: nn.Module, _inputs: object, output: Any) -> None:
-        seen.append(block_output(output))
-
-    tokens_BT = torch.tensor([prompt_ids] * 3, device=weight.device)
     try:
-        with inject(model, vectors_BD, marker, scale, position, block=block):
-            # Registered after the injection, so that it sees what the injection wrote.
-            if block is None:
-                hook = blocks[0].register_forward_pre_hook(keep, with_kwargs=True)
-            else:
-                hook = blocks[block].register_forward_hook(keep_output)
-            try:
-                logits_BV = model(input_ids=tokens_BT, logits_to_keep=1, use_cache=False).logits[:, -1].float()
-            finally:
-                hook.remove()
+        found = measure_injection(model, prompt_ids, marker, scale, position, block=block, seed=seed)
     except InternalError as error:
         raise CardError(f"injection does not work in this {type(model).__name__}: {error}") from error
-    zero_D = seen[0][2, position].float()
-    arrived_BD = seen[0][:2, position].float() - zero_D
-    norm = scale if block is None else scale * float(zero_D.norm())
-    expected_BD = scaled(vectors_BD[:2], norm).to(arrived_BD.device)
-    tolerance = 0.02 if weight.dtype == torch.bfloat16 else 1e-3
-    worst = float((arrived_BD - expected_BD).norm(dim=-1).max()) / norm
-    if not worst < tolerance:
-        norms = [round(float(norm), 4) for norm in arrived_BD.norm(dim=-1)]
+    if not found.off < tolerance(model):
+        norms = [round(float(norm), 4) for norm in found.arrived_2D.norm(dim=-1)]
         where = "block 0" if block is None else f"the output of block {block}"
         raise CardError(
-            f"the injected vectors reach {where} of {type(model).__name__} with norms {norms} and off by {worst:.1%}, where "
-            f"the card declares {norm:g}; does this model scale or normalise its embeddings?"
+            f"the injected vectors reach {where} of {type(model).__name__} with norms {norms} and off by {found.off:.1%}, "
+            f"where the card declares {found.norm:g}; does this model scale or normalise its embeddings?"
         )
-    if bool(torch.equal(logits_BV[0], logits_BV[1])) or not bool(torch.isfinite(logits_BV).all()):
+    if not found.used:
         raise CardError(
             f"changing the injected vector does not change the logits of {type(model).__name__}; it is not used."
         )

@@ -30,22 +30,13 @@ from nlakit.explanations import Explanation
 from nlakit.models.adapters import is_adapter
 from nlakit.models.loading import DeviceMap
 from nlakit.models.locate import WARM_START, locate
-from nlakit.models.readings import (
-    EARLY_POSITIONS,
-    EARLY_TOKEN,
-    OUTLIER_FACTOR,
-    OUTLIER_NORM,
-    SPECIAL_TOKEN,
-    Reading,
-    Score,
-    ScoredExplanation,
-)
+from nlakit.models.readings import Reading, Score, ScoredExplanation, flags_for
 from nlakit.models.reconstructor import Reconstructor
 from nlakit.models.reference.hub import Half
 from nlakit.models.reference.load import Sources, load_released, open_sources, released_card
 from nlakit.models.sampler import sample
 from nlakit.models.sites import Site
-from nlakit.models.target import Encoded, Target
+from nlakit.models.target import Target
 from nlakit.models.verbalizer import Verbalizer
 from nlakit.prompts import tokenizer_fingerprint
 from nlakit.storage import atomic_folder
@@ -117,21 +108,9 @@ class Pair:
             raise PairError(f"{str(parts)!r} is no pair: it has no folder {' and no folder '.join(absent)}.")
         live = None
         if load_target or any(is_adapter(parts / name) for name in (VERBALIZER, RECONSTRUCTOR)):
-            live = _load_target(card, target, device, device_map)
-        verbalizer = Verbalizer.load(
-            parts / VERBALIZER,
-            card.prompts,
-            injection_scale=card.injection_scale,
-            max_new_tokens=card.max_new_tokens,
-            injection=card.injection,
-            device=device,
-            device_map=device_map,
-            base=live,
-        )
-        site = Site.parse(card.site)
-        reconstructor = Reconstructor.load(
-            parts / RECONSTRUCTOR, card.prompts, device=device, device_map=device_map, base=live, site=site
-        )
+            live = load_target_of(card, target or moved_target(card, folder), device, device_map)
+        verbalizer = load_verbalizer_of(card, parts, device, device_map, live)
+        reconstructor = load_reconstructor_of(card, parts, device, device_map, live)
         pair = cls(live, verbalizer, reconstructor, card)
         pair.verify()
         return pair
@@ -177,7 +156,7 @@ class Pair:
         """Load and verify a released pair."""
         card = released_card(sources, injection=injection)
         halves = load_released(sources, card, device=device, device_map=device_map, base=base)
-        live = _load_target(card, target, device, device_map) if load_target else None
+        live = load_target_of(card, target, device, device_map) if load_target else None
         pair = cls(live, *halves, card)
         pair.verify()
         return pair
@@ -193,26 +172,38 @@ class Pair:
 
     def verify(self) -> None:
         """Check card, tokenizers, widths and weights against each other, and prove the injection."""
+        self.card.verify_tokenizer(self.verbalizer.tokenizer)
+        self.verify_parts()
+        self.verify_head()
+        self.verbalizer.self_check()
+
+    def verify_parts(self) -> None:
+        """Check that target, verbalizer and reconstructor are those that the card declares, by fingerprints and widths."""
         card, width = self.card, self.card.target.d_model
-        card.verify_tokenizer(self.verbalizer.tokenizer)
         known = card.target.tokenizer_fingerprint
         if known is not None and tokenizer_fingerprint(self.reconstructor.tokenizer) != known:
             raise CardError("the reconstructor's tokenizer is not the one that the card declares.")
         if self.target is not None:
             card.verify_target(self.target)
-            if known is not None:  # else the halves have tokenizers of their own, checked when they were read
-                card.verify_tokenizer(self.target.tokenizer)
+            card.verify_fingerprint(self.target.tokenizer)
             Site.parse(card.site).check(self.target)
         for name, found in ((VERBALIZER, self.verbalizer.width), (RECONSTRUCTOR, self.reconstructor.width)):
             if found != width:
                 raise CardError(f"the {name} works with vectors of width {found}, and the card declares {width}.")
+
+    @property
+    def trained(self) -> bool:
+        """Whether the pair was trained, here or elsewhere."""
+        return bool(self.card.training or self.card.source)
+
+    def verify_head(self) -> None:
+        """Check that training has moved the reconstructor's head from the identity, where it starts."""
         head = self.reconstructor.value_head.weight
-        if (card.training or card.source) and torch.equal(head, torch.eye(*head.shape, device=head.device)):
+        if self.trained and torch.equal(head, torch.eye(*head.shape, device=head.device)):
             raise ModelError(
                 "the reconstructor's head is the identity it started from, though the pair is a trained one; "
                 "its weights were not saved."
             )
-        self.verbalizer.self_check()
 
     def save(self, folder: str | Path, *, dtype: str | None = None, warm_start: str | Path | None = None) -> Path:
         """Write the pair as one atomic folder; returns it.
@@ -301,6 +292,7 @@ class Pair:
         explanations = self.describe(vectors_ND, samples=samples, temperature=temperature, seed=seed)
         scored = self._score_explanations(explanations, vectors_ND.repeat_interleave(samples, dim=0))
         norms_T = vectors_TD.norm(dim=-1)
+        special = set(self.target.tokenizer.all_special_ids)
         return [
             Reading(
                 position=position,
@@ -308,7 +300,7 @@ class Pair:
                 token=encoded.tokens[position],
                 norm=float(norms_T[position]),
                 explanations=scored[index * samples : (index + 1) * samples],
-                flags=self._flags(encoded, norms_T, position),
+                flags=flags_for(encoded.ids, norms_T, position, special, self.card.min_position),
             )
             for index, position in enumerate(chosen)
         ]
@@ -350,17 +342,6 @@ class Pair:
         scores = dict(zip(ok, self.score([explanations[row].text for row in ok], vectors_ND[ok]), strict=True))
         return [ScoredExplanation(item.text, item.outcome, scores.get(row)) for row, item in enumerate(explanations)]
 
-    def _flags(self, encoded: Encoded, norms_T: Tensor, position: int) -> list[str]:
-        """Reasons to take the reading of a token with caution."""
-        special = set((self.target or self.verbalizer).tokenizer.all_special_ids)
-        ratio = float(norms_T[position] / norms_T.median())
-        flags = {
-            EARLY_TOKEN: position < max(EARLY_POSITIONS, self.card.min_position),
-            SPECIAL_TOKEN: encoded.ids[position] in special,
-            OUTLIER_NORM: not 1 / OUTLIER_FACTOR <= ratio <= OUTLIER_FACTOR,
-        }
-        return [flag for flag, raised in flags.items() if raised]
-
 
 def load_card(name_or_path: str | Path, revision: str | None = None) -> Card:
     """Read a pair's card; no weights are fetched, and for a released pair it is built from the side files.
@@ -373,10 +354,45 @@ def load_card(name_or_path: str | Path, revision: str | None = None) -> Card:
     return released_card(open_sources(*found, weights=False))
 
 
-def _load_target(card: Card, target: str | Path | None, device: str, device_map: DeviceMap) -> Target:
+def moved_target(card: Card, folder: Path) -> Path | None:
+    """Return the target that the pair's run has grown, when it is no longer where the card says; None for any other."""
+    if not Path(card.target.model).is_absolute() or Path(card.target.model).is_dir():
+        return None
+    return next((place for parent in folder.parents[:2] if (place := parent / "grow" / "target").is_dir()), None)
+
+
+def load_target_of(
+    card: Card, target: str | Path | None = None, device: str = AUTO, device_map: DeviceMap = None
+) -> Target:
     """Load the target that a card names, or the one that lies elsewhere now."""
     known = card.target
     return Target.load(known.model if target is None else target, known.revision, known.dtype, device, device_map)
+
+
+def load_verbalizer_of(
+    card: Card, folder: Path, device: str = AUTO, device_map: DeviceMap = None, base: Target | None = None
+) -> Verbalizer:
+    """Load the verbalizer of a pair's folder as its card says; an adapter needs ``base``."""
+    return Verbalizer.load(
+        folder / VERBALIZER,
+        card.prompts,
+        injection_scale=card.injection_scale,
+        max_new_tokens=card.max_new_tokens,
+        injection=card.injection,
+        device=device,
+        device_map=device_map,
+        base=base,
+    )
+
+
+def load_reconstructor_of(
+    card: Card, folder: Path, device: str = AUTO, device_map: DeviceMap = None, base: Target | None = None
+) -> Reconstructor:
+    """Load the reconstructor of a pair's folder as its card says; an adapter needs ``base``."""
+    site = Site.parse(card.site)
+    return Reconstructor.load(
+        folder / RECONSTRUCTOR, card.prompts, device=device, device_map=device_map, base=base, site=site
+    )
 
 
 def _resolve_positions(positions: Sequence[int] | None, length: int) -> list[int]:

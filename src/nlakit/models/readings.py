@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from rich.table import Table
 from rich.text import Text
+from torch import Tensor
 
 from nlakit.errors import InputError
 from nlakit.explanations import Explanation, Outcome
@@ -96,6 +98,27 @@ class Reading:
             return cls(**{**record, "explanations": explanations})
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"this is no reading: {type(error).__name__}: {error}") from error
+
+
+def flags_for(
+    ids: Sequence[int], norms_T: Tensor, position: int, special: AbstractSet[int], min_position: int
+) -> list[str]:
+    """Return the reasons to take the reading of one token with caution.
+
+    Args:
+        ids: the tokens of the text.
+        norms_T: norms of their vectors.
+        position: of the token.
+        special: ids of the tokenizer's special tokens.
+        min_position: earliest position that the pair was trained on.
+    """
+    ratio = float(norms_T[position] / norms_T.median())
+    flags = {
+        EARLY_TOKEN: position < max(EARLY_POSITIONS, min_position),
+        SPECIAL_TOKEN: ids[position] in special,
+        OUTLIER_NORM: not 1 / OUTLIER_FACTOR <= ratio <= OUTLIER_FACTOR,
+    }
+    return [flag for flag, raised in flags.items() if raised]
 
 
 def to_lines(readings: Sequence[Reading]) -> str:

@@ -63,7 +63,8 @@ class Reconstructor(nn.Module):
             nn.init.eye_(value_head.weight)
         self.value_head = value_head
         self.max_positions: int = getattr(config, "max_position_embeddings", None) or 2**20
-        self.takes_positions = "position_ids" in inspect.signature(backbone.forward).parameters
+        runs = backbone.runs if isinstance(backbone, AdapterView) else backbone
+        self.takes_positions = "position_ids" in inspect.signature(runs.forward).parameters
         self.backbone.config.use_cache = False
 
     @classmethod
@@ -159,12 +160,7 @@ class Reconstructor(nn.Module):
         else:
             save_weights(self.backbone, folder, dtype)
         self.tokenizer.save_pretrained(folder)
-        weight_DD = self.value_head.weight.detach().float().cpu().contiguous()
-        atomic_write_bytes(folder / HEAD_FILE, save_tensors({"weight": weight_DD}))
-        if not torch.equal(load_head(folder).weight, weight_DD):
-            raise ModelError(
-                f"the head read back from {folder / HEAD_FILE} is not the one written; is the disk failing?"
-            )
+        save_head(self.value_head, folder)
 
     @classmethod
     def load(
@@ -227,6 +223,14 @@ def _bare_linear(width_in: int, width_out: int) -> nn.Linear:
     """Make a float32 linear layer without drawing its start from the global random generator."""
     layer: nn.Linear = nn.utils.skip_init(nn.Linear, width_in, width_out, bias=False, dtype=torch.float32)
     return layer
+
+
+def save_head(head: nn.Linear, folder: Path) -> None:
+    """Write ``value_head.safetensors`` and read it back; raises ``ModelError`` when that is not what was written."""
+    weight_DD = head.weight.detach().float().cpu().contiguous()
+    atomic_write_bytes(folder / HEAD_FILE, save_tensors({"weight": weight_DD}))
+    if not torch.equal(load_head(folder).weight, weight_DD):
+        raise ModelError(f"the head read back from {folder / HEAD_FILE} is not the one written; is the disk failing?")
 
 
 def load_head(folder: Path) -> nn.Linear:

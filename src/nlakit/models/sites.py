@@ -4,12 +4,14 @@ Layer K means the output of block K, counted from 0. That equals ``hidden_states
 Face, except at the last block, where ``hidden_states`` holds the state after the final norm; a hook
 on the block gives the raw state everywhere.
 
-Axes: B texts of a batch, T tokens, D width of the residual stream.
+Axes: B texts of a batch, T tokens, D width of the residual stream, L layers, N places (a text and a position).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -69,10 +71,7 @@ class Site:
         are more tokens than the target's window holds.
         """
         self.check(target)
-        if tokens_BT.shape[1] > target.max_positions:
-            raise InputError(
-                f"a text of {tokens_BT.shape[1]} tokens does not fit the window of {target.name!r} ({target.max_positions})."
-            )
+        _require_window(target, tokens_BT)
         seen: list[Tensor] = []
 
         def keep(_module: object, _inputs: object, output: Any) -> None:
@@ -90,9 +89,44 @@ class Site:
         raise InternalError(f"block {self.layer} of {target.name!r} never ran.")
 
 
+@torch.no_grad()
+def read_blocks(
+    target: Target, layers: Sequence[int], tokens_BT: Tensor, texts_N: Sequence[int], positions_N: Sequence[int]
+) -> tuple[Tensor, Tensor]:
+    """Read several blocks in one forward pass, at chosen places alone: ``(vectors_LND, next_N)``.
+
+    Place n is position ``positions_N[n]`` of text ``texts_N[n]``; ``tokens_BT`` may be padded on the right.
+    ``vectors_LND`` are the raw outputs of the blocks in float32, what :meth:`Site.read` gives; ``next_N`` are the ids of the
+    tokens that the target itself finds likeliest to come next. Raises ``ModelError`` for a block that the target lacks and
+    ``InputError`` when there are more tokens than its window holds.
+    """
+    for layer in layers:
+        Site("resid", layer).check(target)
+    _require_window(target, tokens_BT)
+    texts, positions = list(texts_N), list(positions_N)
+    seen: dict[int, Tensor] = {}
+    switch(target.model, None)
+    with ExitStack() as hooks:
+        for layer in layers:
+
+            def keep(_module: object, _inputs: object, output: Any, layer: int = layer) -> None:
+                seen[layer] = block_output(output)[texts, positions].float().cpu()
+
+            hooks.callback(target.blocks[layer].register_forward_hook(keep).remove)
+        state_BTD = target.parts.decoder(**decoder_inputs(tokens_BT, None), use_cache=False).last_hidden_state
+    # Caps and scales that some families put on their logits keep the order, so the output layer alone tells the first.
+    logits_NV = target.model.get_output_embeddings()(state_BTD[texts, positions])
+    return torch.stack([seen[layer] for layer in layers]), logits_NV.argmax(dim=-1).cpu()
+
+
+def default_layer(n_layers: int) -> int:
+    """The block K at two-thirds depth (paper, method): blocks 0..K are two thirds of all blocks."""
+    return min(max(round(2 * n_layers / 3) - 1, 0), n_layers - 1)
+
+
 def default_site(target: Target) -> Site:
-    """The site at two-thirds depth (paper, method): blocks 0..K are two thirds of all blocks."""
-    return Site("resid", min(max(round(2 * target.n_layers / 3) - 1, 0), target.n_layers - 1))
+    """The site at the output of :func:`default_layer`."""
+    return Site("resid", default_layer(target.n_layers))
 
 
 def resolve_site(target: Target, text: str) -> Site:
@@ -100,6 +134,13 @@ def resolve_site(target: Target, text: str) -> Site:
     site = Site.parse(text) if text else default_site(target)
     site.check(target)
     return site
+
+
+def _require_window(target: Target, tokens_BT: Tensor) -> None:
+    if tokens_BT.shape[1] > target.max_positions:
+        raise InputError(
+            f"a text of {tokens_BT.shape[1]} tokens does not fit the window of {target.name!r} ({target.max_positions})."
+        )
 
 
 def decoder_inputs(tokens_BT: Tensor, mask_BT: Tensor | None, takes_positions: bool = True) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from nlakit.errors import ModelError
 from nlakit.models.decoder import find_parts
 from nlakit.models.hub import fetch_model
 from nlakit.models.loading import find_folder, quiet_transformers
-from nlakit.models.sites import Site
+from nlakit.models.sites import Site, default_layer
 from nlakit.plan import Sizes
 
 
@@ -30,7 +30,7 @@ def sizes_of(name: str, layer: int | None, revision: str | None = None) -> Sizes
         raise ModelError(f"cannot size the model {name!r}: {type(error).__name__}: {error}") from error
     parts = find_parts(model)
     n_layers = len(parts.blocks)
-    read = round(2 * n_layers / 3) - 1 if layer is None else layer
+    read = default_layer(n_layers) if layer is None else layer
     if not 0 <= read < n_layers:
         raise ModelError(f"{Site('resid', read)} asks for block {read}, and {name!r} has blocks 0 to {n_layers - 1}.")
     text = config.get_text_config()

@@ -27,7 +27,7 @@ from nlakit.models.adapters import AdapterView, add_adapter, is_adapter, load_ad
 from nlakit.models.cache import can_share, prefix_cache, widened
 from nlakit.models.compute import Compute
 from nlakit.models.decoder import window
-from nlakit.models.inject import block_of, embedding_width, inject, self_check
+from nlakit.models.inject import Arrival, block_of, embedding_width, inject, measure_injection, self_check
 from nlakit.models.loading import DeviceMap, load_placed, load_tokenizer, quiet_transformers
 from nlakit.models.target import Target
 from nlakit.prompts import Prompts, control_tokens, encode_once, escape, locate_marker
@@ -198,6 +198,11 @@ class Verbalizer:
         position, block = self.marker_position, self._block
         self_check(self.model, self.prompt_ids, marker, self.injection_scale, position, block=block)
         self.model.train(was_training)
+
+    def measure_injection(self) -> Arrival:
+        """See what becomes of injected vectors, in numbers; raises ``InternalError`` where nothing is injected."""
+        marker, position = self.prompts.marker_token, self.marker_position
+        return measure_injection(self.model, self.prompt_ids, marker, self.injection_scale, position, block=self._block)
 
     def encode_explanation(self, text: str) -> list[int]:
         """Return the completion that a verbalizer is trained to write: tags, text and the end-of-sequence token.

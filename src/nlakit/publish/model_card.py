@@ -14,7 +14,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from nlakit.card import REPLACE, Card
 from nlakit.evaluate.evaluation import Number, by_reason, numbers_of
-from nlakit.evaluate.measures import REGISTRY, in_registry_order
+from nlakit.evaluate.measures import REGISTRY, in_registry_order, names_that_need
 from nlakit.evaluate.verdict import TRUST_WORDS, Summary, interval, number, summarise
 from nlakit.models.sites import Site
 from nlakit.publish.base import Base
@@ -37,6 +37,8 @@ class Kept:
     numbers: dict[str, Number]
     documents: int | None
     max_new_tokens: int
+    unchecked: bool = False
+    """A card shows no readings, and says in a section of its own when claims were not checked."""
 
     @classmethod
     def of(cls, card: Card) -> Kept:
@@ -196,7 +198,12 @@ def _circumstances(card: Card, kept: Kept) -> str:
 def _left_out(card: Card, kept: Kept) -> list[str]:
     """Say which measures were not taken, and why where that was kept."""
     reasons = card.measured.get("left_out", {})
-    absent = {name: reasons.get(name, "no reason was recorded") for name in REGISTRY if name not in kept.numbers}
+    elsewhere = names_that_need("grown target")  # measured once, of a target that a run has grown, and not of a pair
+    absent = {
+        name: reasons.get(name, "no reason was recorded")
+        for name in REGISTRY
+        if name not in kept.numbers and name not in elsewhere
+    }
     lines = [
         f"Not measured: {', '.join(f'`{name}`' for name in names)} ({reason})." for reason, names in by_reason(absent)
     ]

@@ -13,13 +13,12 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from nlakit.card import Measure
+from nlakit.models.prediction import weighted_measure
 from nlakit.terrarium import lexicon as lx
 from nlakit.terrarium.families import FAMILIES
 from nlakit.terrarium.target import HELD_OUT_SEED, encode_documents
 from nlakit.terrarium.world import WorldDocument, write_document
-from nlakit.vectors import bootstrap_interval
 
-_SPLIT = "heldout"
 _BATCH = 64
 
 
@@ -57,34 +56,29 @@ def measure_behaviour(
         ids = [result.id for result in results]
         asked = [r for r in results if r.answers]
         if asked:
-            found[f"{family}_answers"] = _share(
+            found[f"{family}_answers"] = weighted_measure(
                 [r.right / r.answers for r in asked],
                 [r.id for r in asked],
                 seed,
                 weights=[float(r.answers) for r in asked],
             )
-        found[f"{family}_documents"] = _share([float(r.right == r.answers) for r in results], ids, seed)
+        found[f"{family}_documents"] = weighted_measure([float(r.right == r.answers) for r in results], ids, seed)
         judged = [r for r in results if r.verdicts]
         if judged:
             shares, weights = [r.verdicts_right / r.verdicts for r in judged], [float(r.verdicts) for r in judged]
-            found[f"{family}_verdicts"] = _share(shares, [r.id for r in judged], seed, weights=weights)
+            found[f"{family}_verdicts"] = weighted_measure(shares, [r.id for r in judged], seed, weights=weights)
     return found
 
 
 def _loss_measures(results: Sequence[_Result], seed: int) -> dict[str, Measure]:
     ids = [result.id for result in results]
     tokens = [float(result.tokens) for result in results]
-    loss = _share([r.model_nats / r.tokens for r in results], ids, seed, weights=tokens)
-    world = _share([r.world_nats / r.tokens for r in results], ids, seed, weights=tokens)
-    ratio = _share([r.model_nats / r.world_nats for r in results], ids, seed, weights=[r.world_nats for r in results])
+    loss = weighted_measure([r.model_nats / r.tokens for r in results], ids, seed, weights=tokens)
+    world = weighted_measure([r.world_nats / r.tokens for r in results], ids, seed, weights=tokens)
+    ratio = weighted_measure(
+        [r.model_nats / r.world_nats for r in results], ids, seed, weights=[r.world_nats for r in results]
+    )
     return {"loss": loss, "world_entropy": world, "loss_over_entropy": ratio}
-
-
-def _share(values: list[float], ids: list[str], seed: int, weights: list[float] | None = None) -> Measure:
-    low, high = bootstrap_interval(values, ids, seed=seed, weights_N=weights)
-    total = sum(weights) if weights else len(values)
-    mean = sum(v * w for v, w in zip(values, weights or [1.0] * len(values), strict=True)) / total
-    return Measure(value=mean, low=low, high=high, n=len(values), split=_SPLIT)
 
 
 @torch.inference_mode()

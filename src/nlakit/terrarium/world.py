@@ -18,7 +18,8 @@ from nlakit.data.corpus import MESSAGE_SEPARATOR, Document, Message, check_optio
 from nlakit.errors import ConfigError, NotFoundError, nearest
 from nlakit.terrarium.families import FAMILIES
 from nlakit.terrarium.stories import LESSONS
-from nlakit.terrarium.writer import STOP, Event, Piece, Writer
+from nlakit.terrarium.writer import Event, Piece, Writer
+from nlakit.train.vocabulary import STOP
 from nlakit.truth import Truth
 
 WORLD_VERSION = 4

@@ -13,10 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-T = TypeVar("T")
+from nlakit.train.vocabulary import ASSISTANT, END, STOP, USER
 
-USER, ASSISTANT, END, STOP = "<|user|>", "<|assistant|>", "<|end|>", "<|stop|>"
-"""What opens a message of either side, what ends a message, and what ends a document."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from nlakit.config import CorpusConfig
+from nlakit.config import CorpusConfig, fingerprint
 from nlakit.data.corpus import Corpus, Document, Message, load_corpus, unique
 from nlakit.errors import ConfigError, InputError, NotFoundError
 
@@ -16,7 +17,7 @@ def jsonl(path: Path, *records: object) -> CorpusConfig:
     return CorpusConfig(name="jsonl", path=str(path))
 
 
-def text(path: Path, content: str, **options: str) -> CorpusConfig:
+def text(path: Path, content: str, **options: str | int) -> CorpusConfig:
     path.write_text(content, encoding="utf-8")
     return CorpusConfig(name="text", path=str(path), options=options)
 
@@ -53,8 +54,34 @@ def test_text_unit_option(tmp_path: Path) -> None:
     whole = load_corpus(text(tmp_path / "a.txt", "one\n\ntwo", unit="file"))
 
     assert ["one\n\ntwo"] == [d.text for d in whole]
-    with pytest.raises(ConfigError, match=r"corpus\.options\.unit is 'page'.*'block' or 'file'"):
+    with pytest.raises(ConfigError, match=r"corpus\.options\.unit is 'page'.*'block', 'passage' or 'file'"):
         load_corpus(text(tmp_path / "a.txt", "one", unit="page"))
+
+
+def test_text_passages(tmp_path: Path) -> None:
+    """``passage`` joins paragraphs up to a number of characters; that number is part of the fingerprint, and of no other unit's."""
+    content = "one\n\ntwo\n\nthree"
+    corpus = load_corpus(text(tmp_path / "a.txt", content, unit="passage", characters=10))
+    default = load_corpus(text(tmp_path / "a.txt", content, unit="passage"))
+
+    assert ["one\n\ntwo", "three"] == [d.text for d in corpus]
+    assert [content] == [d.text for d in default]
+    assert corpus.fingerprint() != default.fingerprint()
+    for options, words in (
+        ({"unit": "passage", "characters": 0}, "characters is 0; it must be a whole number above 0"),
+        ({"unit": "block", "characters": 9}, "needs corpus.options.unit = 'passage'; it is 'block'"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            load_corpus(text(tmp_path / "a.txt", content, **options))
+
+
+def test_text_blocks_have_the_fingerprint_that_they_had(tmp_path: Path) -> None:
+    """A store that was made before there were passages is still that of its corpus."""
+    config = text(tmp_path / "a.txt", "one\n\ntwo")
+    digest = hashlib.sha256(b"one\n\ntwo").hexdigest()
+
+    expected = fingerprint({"documents": config.documents, "unit": "block"}, [["a.txt", digest]])
+    assert expected == load_corpus(config).fingerprint()
 
 
 def test_jsonl_text_and_messages(tmp_path: Path) -> None:

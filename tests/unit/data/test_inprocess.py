@@ -110,6 +110,44 @@ def test_the_target_as_teacher_is_known_by_its_weights(situate: Situate) -> None
     assert isinstance(one, Situated)
 
 
+def test_a_target_that_cannot_chat_goes_on_with_the_text(situate: Situate) -> None:
+    """Each explanation quotes its text and what the target itself would write next; no chat template is needed."""
+    target = big_target(chat=False)
+    rows = [*contexts(5), Context(9, "d", 0, "", "")]
+    found = situate(target, form="continue", max_tokens=3, words=2, batch_rows=2).explain(rows)
+    alone = situate(target, form="continue", max_tokens=3, words=2, batch_rows=1).explain(rows)
+
+    assert found == alone
+    assert Outcome.EMPTY is found[-1].outcome
+    ids = target.tokenizer(rows[2].text, return_tensors="pt").input_ids
+    written = target.model.generate(ids, do_sample=False, max_new_tokens=3, pad_token_id=0)[0, ids.shape[1] :]
+    assert 'The text ends with "cat sat.".' in found[2].text
+    assert f'It may go on with "{" ".join(target.tokenizer.decode(written).split())}".' in found[2].text
+
+
+def test_a_text_that_is_too_long_is_continued_at_its_end(situate: Situate) -> None:
+    """The window holds the end of the text, the token that begins texts, and room for the continuation."""
+    tokenizer = tiny_tokenizer(bos=True)
+    target = Target(tiny_model(vocab_size=len(tokenizer), positions=64), tokenizer, "tiny")
+    teacher = situate(target, form="continue", max_tokens=4)
+    ids = teacher._end(list(range(100, 300)))
+    begun = teacher._end([tokenizer.bos_token_id, *range(100, 300)])
+
+    assert ids == list(range(240, 300))
+    assert begun == [tokenizer.bos_token_id, *range(241, 300)]
+    assert all(explanation.ok for explanation in teacher.explain([Context(0, "d", 1, "cat", "the cat sat. " * 99)]))
+
+
+def test_the_ways_to_teach_are_different_teachers(situate: Situate) -> None:
+    """A target that continues is known by its options, and the card says how it taught."""
+    one, longer = situate(big_target(), form="continue"), situate(big_target(), form="continue", max_tokens=13)
+
+    assert 3 == len({teacher.fingerprint() for teacher in (one, longer, situate(big_target()))})
+    assert {"model": "tiny", "form": "continue"} == card_record(one)
+    with pytest.raises(ConfigError, match=r"annotate\.options has 1 problem:\n  words"):
+        situate(big_target(), words=3)
+
+
 @pytest.fixture
 def pair(tmp_path: Path) -> Path:
     return tiny_pair_folder(tmp_path)

@@ -15,6 +15,7 @@ VALUES: dict[str, tuple[float, float, float, int]] = {
     "fve": (0.873, 0.861, 0.884, 1000),
     "fve_greedy": (0.889, 0.878, 0.899, 1000),
     "fve_warm_start": (0.812, 0.797, 0.826, 1000),
+    "fve_frozen_reconstructor": (0.841, 0.828, 0.853, 1000),
     "fve_teacher_text": (0.934, 0.926, 0.941, 1000),
     "fve_mean": (-0.072, -0.081, -0.064, 1000),
     "fve_shuffled": (-0.947, -0.981, -0.912, 1000),

@@ -15,7 +15,8 @@ from nlakit.evaluate.measures import (
 )
 
 REQUIRED = {
-    "fve", "fve_greedy", "fve_warm_start", "fve_gain", "fve_teacher_text", "fve_mean", "fve_shuffled", "fve_zero_vector",
+    "fve", "fve_greedy", "fve_warm_start", "fve_gain", "fve_frozen_reconstructor",
+    "fve_teacher_text", "fve_mean", "fve_shuffled", "fve_zero_vector",
     "fve_empty_text", "fve_other_text", "parse_rate", "length_tokens", "distinct_texts", "claims_true",
     "claims_true_theme", "claims_true_entity", "claims_true_detail", "claims_related", "claims_per_explanation",
     "claims_held", "facts_mentioned", "cross_entropy_true", "cross_entropy_shuffled",
@@ -56,7 +57,7 @@ def test_order_is_that_of_the_registry() -> None:
 
 def test_needs_are_declared() -> None:
     """What cannot be had without a teacher, a truth or a warm start is known by name."""
-    assert names_that_need("warm start") == ["fve_warm_start", "fve_gain"]
+    assert names_that_need("warm start") == ["fve_warm_start", "fve_gain", "fve_frozen_reconstructor"]
     assert "cross_entropy_true" in names_that_need("teacher")
     assert {"claims_true", "facts_held"} <= set(names_that_need("truth"))
     assert not {"fve", "parse_rate"} & {name for need in ("truth", "teacher") for name in names_that_need(need)}

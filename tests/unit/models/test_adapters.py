@@ -185,3 +185,18 @@ def test_an_adapter_of_another_shape_is_refused(run: Path, tmp_path: Path) -> No
 
     with pytest.raises(ModelError, match="does not fit this model"):
         Verbalizer.load(tmp_path, verbalizer.prompts, injection_scale=4.0, max_new_tokens=8, base=tiny_target(d=32))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_adapted_reconstructor_reads_the_last_real_token_under_left_padding(family: str) -> None:
+    """Positions count real tokens there too, which matters to models that learn a vector for each position."""
+    _, reconstructor = halves(tiny_target(family=family))
+    reconstructor.eval()
+    ids = reconstructor.token_ids(["a cat"])[0]
+    tokens_1T = torch.tensor([[0, 0, 0, *ids]])
+
+    with torch.no_grad():
+        alone_1D = reconstructor(tokens_1T[:, 3:], torch.ones(1, len(ids), dtype=torch.bool))
+        padded_1D = reconstructor(tokens_1T, torch.arange(len(ids) + 3)[None] >= 3)
+
+    torch.testing.assert_close(alone_1D, padded_1D, atol=1e-5, rtol=1e-5)

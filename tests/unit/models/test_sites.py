@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from nlakit.errors import ConfigError, InputError, ModelError
-from nlakit.models.sites import Site, decoder_inputs, default_site, resolve_site
+from nlakit.models.sites import Site, decoder_inputs, default_layer, default_site, read_blocks, resolve_site
 from nlakit.testing import FAMILIES, tiny_target
 
 TOKENS = torch.tensor([[20, 30, 40, 50, 60], [25, 35, 45, 55, 65]])
@@ -67,6 +67,29 @@ def test_padding_changes_nothing(family, side):
         torch.testing.assert_close(alone, vectors[row, mask[row]], atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_blocks_read_together_are_blocks_read_alone(family):
+    """One pass over several blocks gives, place by place, what each site gives, and the model's own likeliest next tokens."""
+    target = tiny_target(family=family)
+    texts, positions = [0, 1, 1], [4, 0, 3]
+    before = [len(block._forward_hooks) for block in target.blocks]
+
+    vectors, following = read_blocks(target, [2, 0], TOKENS, texts, positions)
+
+    for row, layer in enumerate((2, 0)):
+        assert torch.equal(Site("resid", layer).read(target, TOKENS)[texts, positions], vectors[row])
+    assert torch.equal(target.model(TOKENS).logits[texts, positions].argmax(dim=-1), following)
+    assert before == [len(block._forward_hooks) for block in target.blocks]
+
+
+def test_blocks_the_target_lacks_are_refused_together():
+    """The error is the one of a site, before anything is run."""
+    with pytest.raises(ModelError, match=r"resid\.3.*has blocks 0 to 2"):
+        read_blocks(tiny_target(n_layers=3), [0, 3], TOKENS, [0], [0])
+    with pytest.raises(InputError, match=r"257 tokens"):
+        read_blocks(tiny_target(), [0], torch.zeros((1, 257), dtype=torch.long), [0], [0])
+
+
 def test_vectors_have_no_gradient():
     """Reading builds no graph."""
     assert not Site("resid", 0).read(tiny_target(), TOKENS).requires_grad
@@ -98,6 +121,7 @@ def test_the_default_is_two_thirds_deep(n_layers, layer):
     fake.n_layers = n_layers
 
     assert Site("resid", layer) == default_site(fake)
+    assert layer == default_layer(n_layers)
 
 
 def test_a_block_the_target_lacks_is_refused():

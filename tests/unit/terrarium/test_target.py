@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from tests.unit.train.cut import Cut
 from transformers import PreTrainedTokenizerFast
 
 from nlakit.errors import RunError
 from nlakit.models.target import Target
-from nlakit.progress import Progress, Task
+from nlakit.progress import Progress
 from nlakit.prompts import resolve_prompts
 from nlakit.terrarium import target as target_module
 from nlakit.terrarium.behaviour import measure_behaviour
 from nlakit.terrarium.families import FAMILIES
-from nlakit.terrarium.target import GrowConfig, encode_documents, grow, make_model, schedule, token_losses
+from nlakit.terrarium.target import GrowConfig, encode_documents, grow
 from nlakit.terrarium.tokens import train_tokenizer
 from nlakit.terrarium.world import WorldDocument, write_document
+from nlakit.train.growth import make_model
 
 SMALL = GrowConfig(steps=6, lessons=3, documents_per_step=2, width=32, blocks=2, checkpoint_every=2)
 
@@ -61,20 +61,6 @@ def test_the_world_is_as_wide_as_the_pages_say(tokenizer: PreTrainedTokenizerFas
     assert 40 <= min(lengths) <= max(lengths) <= 160
 
 
-def test_losses_skip_padding_and_the_first_token(tokenizer: PreTrainedTokenizerFast) -> None:
-    """A document alone and beside a longer one loses the same; every token but the first is counted."""
-    model = make_model(SMALL, tokenizer)
-    for weights in model.parameters():  # fresh blocks pass their input on: padding could not disturb them
-        torch.nn.init.normal_(weights, std=0.1)
-    short, long = sorted((write_document(0, n) for n in range(2)), key=lambda d: len(d.text))
-    tokens_BT, labels_BT, _ = encode_documents(tokenizer, [short])
-    alone = token_losses(model, tokens_BT, labels_BT)
-    together = token_losses(model, *encode_documents(tokenizer, [short, long])[:2])
-
-    assert len(alone) == tokens_BT.shape[1] - 1
-    torch.testing.assert_close(together[: len(alone)], alone)
-
-
 def test_answers_are_the_tokens_that_the_world_has_settled(tokenizer: PreTrainedTokenizerFast) -> None:
     """What a question asks for counts as an answer, padding and everything else does not."""
     documents = [write_document(0, number, "choice") for number in range(3)]
@@ -83,13 +69,6 @@ def test_answers_are_the_tokens_that_the_world_has_settled(tokenizer: PreTrained
     for row, document in enumerate(documents):
         said = [document.text[p.start : p.end] for p in document.pieces if p.kind == "answer"]
         assert tokenizer.batch_decode(tokens_BT[row][answers_BT[row]][:, None]) == said
-
-
-def test_schedule_warms_up_holds_and_falls_to_zero() -> None:
-    """The factor rises to 1, stays, and is 0 after the last step."""
-    config = GrowConfig(steps=100, warmup_steps=10, decay_share=0.5)
-
-    assert [schedule(config, step) for step in (0, 4, 9, 30, 75, 100)] == [0.1, 0.5, 1.0, 1.0, 0.5, 0.0]
 
 
 @pytest.mark.usefixtures("known_tokenizer")
@@ -107,43 +86,12 @@ def test_a_growth_begins_with_lessons(tmp_path: Path, monkeypatch: pytest.Monkey
     assert asked == ["lesson"] * 3 * 2 + ["second lesson"] * 3 * 2 + [None] * 10 * 2
 
 
-def test_fresh_blocks_pass_their_input_on(tokenizer: PreTrainedTokenizerFast) -> None:
-    """Before training the last hidden state is the normed embedding."""
-    model = make_model(SMALL, tokenizer)
-    tokens_BT = torch.tensor([[5, 6, 7]])
-    embedded_BTD = model.model.norm(model.model.embed_tokens(tokens_BT))
-
-    torch.testing.assert_close(model.model(input_ids=tokens_BT).last_hidden_state, embedded_BTD)
-
-
-class _Cut(Progress):
-    """Stops the loop after some steps, as a kill between two checkpoints would."""
-
-    def __init__(self, after: int) -> None:
-        super().__init__(silent=True)
-        self._left = after
-
-    @contextmanager
-    def task(self, label: str, total: int) -> Iterator[Task]:
-        with super().task(label, total) as task:
-            advance = task.advance
-
-            def counted(steps: int = 1, text: str = "") -> None:
-                self._left -= 1
-                if self._left < 0:
-                    raise KeyboardInterrupt
-                advance(steps, text)
-
-            task.advance = counted  # type: ignore[method-assign]
-            yield task
-
-
 @pytest.mark.usefixtures("known_tokenizer")
 def test_a_target_grown_in_two_goes_equals_one_grown_in_one(tmp_path: Path) -> None:
     """Stopped between two checkpoints and started again, the weights come out bit for bit the same."""
     whole = grow(SMALL, tmp_path / "whole", Progress(silent=True))
     with pytest.raises(KeyboardInterrupt):
-        grow(SMALL, tmp_path / "parts", _Cut(after=3))
+        grow(SMALL, tmp_path / "parts", Cut(after=3))
     parts = grow(SMALL, tmp_path / "parts", Progress(silent=True))
 
     assert (parts / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
@@ -163,7 +111,7 @@ def test_a_grown_target_is_a_target(tmp_path: Path) -> None:
 
 def test_a_fresh_model_can_do_nothing(tokenizer: PreTrainedTokenizerFast) -> None:
     """Before training, the loss is far above the world's entropy and next to no document comes out right."""
-    measures = measure_behaviour(make_model(SMALL, tokenizer), tokenizer, documents=5)
+    measures = measure_behaviour(make_model(SMALL, tokenizer, 0), tokenizer, documents=5)
 
     assert measures["loss_over_entropy"].value > 5
     assert all(measures[f"{family}_documents"].value < 0.5 for family in FAMILIES)
