@@ -46,3 +46,10 @@ def test_a_plugin_that_cannot_be_imported_names_its_target(monkeypatch: pytest.M
 
     with pytest.raises(ConfigError, match="'nlakit_no_such_package:make', which cannot be imported"):
         plugins.load(plugins.CORPORA, "broken")
+
+
+def test_the_package_behind_a_name_and_its_licence() -> None:
+    """What nlakit installs comes with nlakit, under its licence; an unknown name has the nearest ones."""
+    assert ("nlakit", "Apache-2.0") == plugins.package(plugins.MODELS, "terrarium")
+    with pytest.raises(NotFoundError, match="Did you mean 'terrarium'"):
+        plugins.package(plugins.MODELS, "terarium")

@@ -276,7 +276,7 @@ def _refusals(name: str) -> Iterator[None]:
         raise UnreachableError(
             f"the Hugging Face Hub cannot be reached, so nothing was published as {name!r}."
         ) from error
-    except (HFValidationError, ValueError, RuntimeError) as error:
+    except (HFValidationError, ValueError, RuntimeError, OSError) as error:
         cause = error.__cause__
         if isinstance(error, RuntimeError) and isinstance(cause, HfHubHTTPError):
             raise _refused(name, cause) from error

@@ -26,6 +26,11 @@ PRIVATE_HOST = "private.invalid"
 MODEL_NAMES = ("_name_or_path", "name_or_path", "base_model_name_or_path")
 """Keys under which settings files name the folder that a model was loaded from."""
 
+REASONS = "measured."
+"""Where the sentences stand in which errors of this machine are told."""
+
+_URL = re.compile(r"https?://[^\s'\")>,;]+")
+_PATH_IN_TEXT = re.compile(r"(?<![\w:/.~])~?(/[\w.@+-]+){2,}/?")
 _PATH = re.compile(r"(~[\w.-]*/|\.\./|file://|[A-Za-z]:[\\/]).+|(/[^/\n]+){2,}/?")
 _SECRET = re.compile(
     r"hf_[A-Za-z0-9]{20,}|sk-[\w-]{20,}|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_\w{30,}|xox[abprs]-[\w-]{10,}"
@@ -101,13 +106,25 @@ def _cleaned(value: Any, place: str, changes: list[str]) -> Any:
         return [_cleaned(item, place, changes) for item in value]
     if not isinstance(value, str):
         return value
-    if is_path(value) and (name := re.split(r"[\\/]", value.rstrip("\\/"))[-1]):
+    if is_path(value) and (name := _last(value)):
         changes.append(f"{place}: only the name {name!r} of a path")
         return name
-    if value.startswith(("http://", "https://")) and _is_private(host := urlsplit(value).hostname or ""):
-        changes.append(f"{place}: the name of a private server is left out")
-        return value.replace(host, PRIVATE_HOST, 1)
-    return value
+    text = _URL.sub(_public_address, value)
+    if place.startswith(REASONS):
+        text = _PATH_IN_TEXT.sub(lambda found: _last(found[0]), text)
+    if text != value:
+        changes.append(f"{place}: without paths and private servers")
+    return text
+
+
+def _last(path: str) -> str:
+    return re.split(r"[\\/]", path.rstrip("\\/"))[-1]
+
+
+def _public_address(found: re.Match[str]) -> str:
+    """Return an address with another name where the server's means nothing elsewhere."""
+    address, host = found[0], urlsplit(found[0]).hostname or ""
+    return address.replace(host, PRIVATE_HOST, 1) if _is_private(host) else address
 
 
 def _is_private(host: str) -> bool:

@@ -33,6 +33,22 @@ def test_paths_become_names_and_private_servers_lose_theirs() -> None:
     assert before.data == data
 
 
+def test_reasons_tell_nothing_of_the_machine_either() -> None:
+    """Why a measure is missing is a sentence in which a path or a server may stand."""
+    reason = (
+        "the teacher cannot be asked (no folder '/home/me/pairs/old', m at http://gpu17:8000/v1: 12 requests at 3/5)"
+    )
+    card = tiny_pair().card.model_copy(update={"measured": {"left_out": {"fve_teacher_text": reason}}})
+
+    after, changes = without_traces(card)
+
+    assert (
+        "the teacher cannot be asked (no folder 'old', m at http://private.invalid:8000/v1: 12 requests at 3/5)"
+        == (after.measured["left_out"]["fve_teacher_text"])
+    )
+    assert ["measured.left_out.fve_teacher_text: without paths and private servers"] == changes
+
+
 @pytest.mark.parametrize(
     ("url", "kept"),
     [
