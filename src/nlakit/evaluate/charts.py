@@ -226,37 +226,29 @@ def panels(
 ) -> Chart:
     """Draw panels of lines with their intervals side by side; ``mark`` is the x that each of them points out."""
     with _drawing() as draw:
-        figure, all_axes = draw(215, 2 * WIDTH, columns=len(drawn))
+        from matplotlib.ticker import LogLocator
+
+        figure, all_axes = draw(225, 2 * WIDTH, columns=len(drawn))
         for axes, panel in zip(all_axes, drawn, strict=True):
             axes.axvline(mark, color=GRID, linewidth=7, solid_capstyle="butt", zorder=0)
             for line in panel.lines:
                 _band(axes, line)
             if panel.logarithmic:
                 axes.set_yscale("log")
+                axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
                 axes.yaxis.set_major_formatter("{x:g}")
                 axes.minorticks_off()
             axes.set_title(panel.title, loc="left", color=INK, pad=16)
-            axes.text(
-                mark,
-                1.02,
-                mark_label,
-                transform=axes.get_xaxis_transform(),
-                ha="center",
-                color=MUTED,
-                fontsize=FONT - 1.5,
-            )
+            at_top = {"transform": axes.get_xaxis_transform(), "ha": "center"}
+            axes.text(mark, 1.02, mark_label, color=MUTED, fontsize=FONT - 1.5, **at_top)
             axes.locator_params(axis="x", nbins=7, integer=True)
             axes.grid(axis="y")
             axes.set_axisbelow(True)
             axes.set_xlabel(x_label)
             axes.legend(
-                loc="upper left",
-                bbox_to_anchor=(0, -0.2),
-                ncols=2,
-                borderaxespad=0,
-                handlelength=2.2,
-                columnspacing=1.2,
-            )
+                loc="upper left", bbox_to_anchor=(0, -0.24), ncols=1 if len(panel.lines) < 4 else 2, borderaxespad=0,
+                handlelength=2.2, columnspacing=1.0, fontsize=FONT - 1,
+            )  # fmt: skip
         return Chart(name, title, caption, _svg(figure, name, title))
 
 

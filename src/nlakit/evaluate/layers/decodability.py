@@ -124,15 +124,13 @@ def narrow(fit_ND: Tensor, asked_ND: Tensor) -> tuple[Tensor, Tensor]:
     """Return directions in the ``WIDTH`` principal axes of the fitted ones; narrower vectors come back as they are."""
     if fit_ND.shape[1] <= WIDTH:
         return fit_ND, asked_ND
+    from sklearn.utils.extmath import randomized_svd
+
     directions_ND = unit(fit_ND)
-    # Rows or columns, whichever are fewer, hold the same axes.
-    if len(directions_ND) < directions_ND.shape[1]:
-        values, basis = torch.linalg.eigh(directions_ND @ directions_ND.T)
-        kept = values[-WIDTH:] > values[-1] * 1e-6
-        axes = directions_ND.T @ basis[:, -WIDTH:][:, kept] / values[-WIDTH:][kept].sqrt()
-    else:
-        axes = torch.linalg.eigh(directions_ND.T @ directions_ND)[1][:, -WIDTH:]
-    return directions_ND @ axes, unit(asked_ND) @ axes
+    _, sizes, axes_WD = randomized_svd(directions_ND.numpy(), WIDTH, random_state=0)
+    # An axis in which fitted rows do not differ would blow up the rounding of asked ones.
+    axes_DW = torch.from_numpy(axes_WD[sizes > 1e-3 * sizes[0]].T.copy())
+    return directions_ND @ axes_DW, unit(asked_ND) @ axes_DW
 
 
 def losses(checks_Q: Sequence[FactCheck]) -> FloatArray:
