@@ -111,10 +111,14 @@ class GrowthConfig(Settings):
 class GrowConfig(GrowthConfig):
     """How a target is grown from the corpus; of use where ``target.model`` is ``grown``, and the held-out split is not read."""
 
-    epochs: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 6.0
-    """Passes over the documents; many more, and a small text is learnt by heart."""
+    epochs: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 3.0
+    """Passes over the documents; with more, a megabyte is learnt by heart (LOG.md)."""
     vocabulary: Annotated[int, Field(ge=512)] = 4096
     """Tokens of the byte-level BPE tokenizer, which is learnt from the same documents; a small text may not give as many."""
+    warmup_steps: Natural = 50
+    """Steps of linear warm-up."""
+    checkpoint_every: Positive = 50
+    """Steps between checkpoints."""
 
 
 class CorpusConfig(Settings):

@@ -161,15 +161,15 @@ class TargetTeacher:
 class ContinuingTeacher:
     """The target goes on with its own texts: a teacher for targets that cannot chat, such as one that was just grown.
 
-    An explanation quotes the text as the teacher ``extractive`` does, and then the likeliest continuation: what the target
-    expects, which its vectors hold. Greedy decoding, so the same each time.
+    An explanation quotes the last words as the teacher ``extractive`` does, and then the likeliest continuation: what the
+    target expects, which its vectors hold. Greedy decoding, so the same each time.
     """
 
     name = "target"
 
     def __init__(self, options: ContinuingOptions) -> None:
         self._options = options
-        self._quotes = ExtractiveTeacher(options.words)
+        self._quotes = ExtractiveTeacher(options.words, first_words=0)
         self._target: Target | None = None
         self.batch_rows = options.batch_rows
 

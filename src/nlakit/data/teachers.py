@@ -140,19 +140,24 @@ class ExtractiveTeacher:
 
     It knows nothing and needs nothing, which serves tests and a first run on any text; a warm start
     on quotations teaches the form of an explanation and little else. ``annotate.options.words``
-    sets how many words a quotation has.
+    sets how many words a quotation has, and ``first_words`` how many of the first ones are quoted, if not as many:
+    with 0 none, which suits a small target, whose vectors soon hold nothing of how a text began.
     """
 
     name = "extractive"
 
-    def __init__(self, words: int = 8) -> None:
+    def __init__(self, words: int = 8, first_words: int | None = None) -> None:
         if words < 1:
             raise ConfigError(f"annotate.options.words is {words}; it must be at least 1.")
+        if first_words is not None and first_words < 0:
+            raise ConfigError(f"annotate.options.first_words is {first_words}; it must be at least 0.")
         self._words = words
+        self._first_words = words if first_words is None else first_words
 
     def fingerprint(self) -> str:
-        """Hash the one option."""
-        return fingerprint({"teacher": self.name, "words": self._words})
+        """Hash the options."""
+        first = {} if self._first_words == self._words else {"first_words": self._first_words}
+        return fingerprint({"teacher": self.name, "words": self._words, **first})
 
     def explain(self, contexts: Sequence[Context]) -> list[Explanation]:
         """Quote each context; a blank one has the outcome ``empty``."""
@@ -164,15 +169,17 @@ class ExtractiveTeacher:
             return Explanation("", Outcome.EMPTY)
         last, before = words[-self._words :], words[: -self._words]
         text = f'The text ends with "{" ".join(last)}".'
-        if before:
-            text += f' It begins with "{" ".join(before[: self._words])}".'
+        if first := before[: self._first_words]:
+            text += f' It begins with "{" ".join(first)}".'
         return Explanation(f'{text} The final token is "{context.token.strip()}".')
 
 
 def make_extractive_teacher(config: AnnotateConfig) -> ExtractiveTeacher:
     """Entry point of the teacher ``extractive``."""
-    check_options("annotate.options", config.options, {"words"})
-    words = config.options.get("words", 8)
-    if isinstance(words, bool) or not isinstance(words, int):
-        raise ConfigError(f"annotate.options.words is {words!r}; it must be a whole number.")
-    return ExtractiveTeacher(words)
+    check_options("annotate.options", config.options, {"words", "first_words"})
+    counts: dict[str, int] = {}
+    for key, value in config.options.items():
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ConfigError(f"annotate.options.{key} is {value!r}; it must be a whole number.")
+        counts[key] = value
+    return ExtractiveTeacher(**counts)

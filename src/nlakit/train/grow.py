@@ -109,10 +109,13 @@ def grown_target(recipe: Recipe, folder: RunFolder) -> Path:
 
 
 def _settings(recipe: Recipe, corpus: str) -> dict[str, Any]:
-    """Return everything that decides the target; ``corpus`` is the fingerprint of the corpus, which may be moved."""
+    """Return everything that decides the target; ``corpus`` is the fingerprint of the corpus, which may be moved.
+
+    How the documents that are not held out are divided among the other splits is nothing to the target.
+    """
     return {
         "corpus": {**recipe.corpus.model_dump(mode="json", exclude={"path"}), "fingerprint": corpus},
-        "split": plain(recipe.extract.split),
+        "heldout": recipe.extract.split.heldout,
         "grow": plain(recipe.grow),
         "seed": recipe.seed,
     }

@@ -139,6 +139,16 @@ def test_changed_settings_are_named(grown: RunFolder, recipe: Recipe) -> None:
             grow.grown_target(changed, grown)
 
 
+def test_only_the_held_out_share_is_the_targets(grown: RunFolder, recipe: Recipe) -> None:
+    """Dividing the other documents otherwise needs no new target; holding out more of them does."""
+    split = "extract.split={{av = 0.3, ar = 0.3, rl = {}, heldout = {}}}"
+    other = override_settings(recipe, [split.format(0.3, 0.1)], "the test")
+
+    assert grow.run(other, grown, SILENT) == grow.grown_target(recipe, grown)
+    with pytest.raises(RunError, match=r"heldout: was 0\.1, now 0\.2"):
+        grow.grown_target(override_settings(recipe, [split.format(0.2, 0.2)], "the test"), grown)
+
+
 def test_a_target_that_is_not_grown_yet_is_asked_for(recipe: Recipe, tmp_path: Path) -> None:
     """A later stage that is asked for too early names the one that is missing."""
     with pytest.raises(RunError, match="no finished stage 'grow'"):
