@@ -366,7 +366,7 @@ _DEFINITIONS: tuple[MeasureDefinition, ...] = (
         "target_bits",
         "bits a byte, target",
         "target_loss in bits, divided by the bytes of the text (UTF-8) and not by its tokens: comparable between tokenizers.",
-        "target_bits_unigram; large language models need about 1 bit a byte of English",
+        "target_bits_unigram; large language models need 1 bit a byte of English or less",
         "bits/byte",
     ),
     _target_measure(
