@@ -45,12 +45,13 @@ def test_the_spread_is_that_of_nine_rows_in_ten() -> None:
 
 
 def test_the_shared_direction_and_the_variance_are_one() -> None:
-    """mean_share is |mean|² of the directions, so it and Var sum to 1: here the mean is (½, ½)."""
-    stats = VectorStats.fit(5.0 * DIRECTIONS)
+    """mean_share is |mean|² of the directions, so it and Var sum to 1: here the mean is (¾, ¼)."""
+    vectors = torch.tensor([[5.0, 0.0]] * 15 + [[0.0, 3.0]] * 5)
+    stats = VectorStats.fit(vectors)
 
-    found = norm_measures(5.0 * DIRECTIONS, stats, DOCUMENTS, 20, 0)["mean_share"]
+    found = norm_measures(vectors, stats, DOCUMENTS, 20, 0)["mean_share"]
 
-    assert 0.5 == pytest.approx(found.value)
+    assert 10 / 16 == pytest.approx(found.value)
     assert 1.0 == pytest.approx(found.value + stats.variance)
 
 
