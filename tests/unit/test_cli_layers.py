@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -135,3 +136,15 @@ def test_the_kind_of_a_corpus_is_seen_from_its_files(tmp_path: Path) -> None:
         _corpus(str(tmp_path / "notes.doc"))
     with pytest.raises(ConfigError, match="Did you mean 'terrarium'"):
         _corpus("terarium")
+
+
+def test_a_picture_that_cannot_be_drawn_is_known_before_the_work(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without matplotlib the command ends at once, with the extra to install."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+
+    assert 2 == ended([*options(recipe), "--picture", str(tmp_path / "layers.svg")])
+    err = capsys.readouterr().err
+    assert "the picture needs the package 'matplotlib'" in err
+    assert "read:" not in err

@@ -77,11 +77,14 @@ def layers(
       nlakit layers models/mine --corpus notes.jsonl --documents 400 --picture layers.svg
       nlakit layers --recipe mine.toml --layers 8-20 --json
     """
+    from nlakit.evaluate.charts import require_matplotlib, standalone
     from nlakit.evaluate.layers.drawing import draw_sweep
     from nlakit.evaluate.layers.sweep import DOCUMENTS, sweep_layers
     from nlakit.progress import Progress
     from nlakit.storage import atomic_write_text, write_json
 
+    if picture is not None:
+        require_matplotlib("the picture")
     chosen = _recipe(model, corpus, recipe, seed, overrides or [])
     found = sweep_layers(
         chosen,
@@ -90,8 +93,6 @@ def layers(
         progress=Progress(silent=quiet or as_json),
     )
     if picture is not None:
-        from nlakit.evaluate.charts import standalone
-
         atomic_write_text(picture, standalone(draw_sweep(found)))
         typer.echo(f"wrote {picture}", err=True)
     if out is not None:

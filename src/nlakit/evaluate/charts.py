@@ -292,6 +292,14 @@ def smooth(points: Sequence[tuple[float, float]], window: int) -> list[tuple[flo
     return smoothed
 
 
+def require_matplotlib(purpose: str) -> None:
+    """Raise MissingExtraError when matplotlib is not installed: asked before the work that is to be drawn."""
+    try:
+        import matplotlib as mpl  # noqa: F401 - only whether it is there
+    except ImportError as error:
+        raise missing_extra("matplotlib", "eval", purpose) from error
+
+
 def _level_lines(axes: Any, levels: Sequence[str]) -> None:
     """Rule a line between levels and name each at the right."""
     start = 0
@@ -320,12 +328,11 @@ class _drawing:  # noqa: N801 - reads as a verb in "with _drawing() as draw"
     """Apply the style for the length of a block and yield a function that makes a figure of a height in points."""
 
     def __enter__(self) -> Any:
-        try:
-            import matplotlib as mpl
-            from matplotlib.figure import Figure
-            from matplotlib.layout_engine import ConstrainedLayoutEngine
-        except ImportError as error:
-            raise missing_extra("matplotlib", "eval", "drawing the report") from error
+        require_matplotlib("drawing the report")
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
+
         self._context = mpl.rc_context(_STYLE)
         self._context.__enter__()
 

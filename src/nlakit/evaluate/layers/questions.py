@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from nlakit.config import derive_seed
-from nlakit.errors import missing_extra
 from nlakit.evaluate.layers.rows import LayerRows
 from nlakit.evaluate.probes import Facts
 from nlakit.truth import LEVELS, TruthReader
@@ -52,7 +51,7 @@ def text_questions(fit: LayerRows, asked: LayerRows, tokenizer: Any, seed: int) 
     ``token`` is the row's own token; ``earlier`` and ``later`` are the nearest telling words at least ``FAR`` tokens before it
     and after the next; ``next`` is what the target finds likeliest; ``topic`` the cluster of words that the text so far
     belongs to. A telling word is one of the ``VALUES`` most frequent tokens with a letter that stand near no more than a share
-    ``COMMON`` of the rows. The tokenizer's special tokens are never asked for. Raises MissingExtraError without scikit-learn.
+    ``COMMON`` of the rows. The tokenizer's special tokens are never asked for.
     """
     special = frozenset(tokenizer.all_special_ids)
     telling = _telling(fit, tokenizer)
@@ -124,15 +123,11 @@ def _most(counts: Mapping[int, int], special: Collection[int]) -> frozenset[int]
 
 def _topics(fit: Sequence[str], asked: Sequence[str], seed: int) -> tuple[list[str], list[str]]:
     """Put texts into clusters by their words (k-means of tf-idf), found on the fitted ones."""
-    try:
-        from sklearn.cluster import KMeans
-        from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
-    except ImportError as error:
-        raise missing_extra("scikit-learn", "eval", "comparing layers") from error
-    words, weigh = (
-        HashingVectorizer(n_features=2**14, alternate_sign=False, norm=None),
-        TfidfTransformer(sublinear_tf=True),
-    )
+    from sklearn.cluster import KMeans
+    from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
+
+    words = HashingVectorizer(n_features=2**14, alternate_sign=False, norm=None)
+    weigh = TfidfTransformer(sublinear_tf=True)
     clusters = KMeans(min(TOPICS, len(set(fit))), n_init=4, random_state=derive_seed(seed, "topics") % 2**32)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # fewer different texts than clusters: some stay empty

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nlakit.errors import missing_extra
 from nlakit.evaluate.probes import validation_rows
 from nlakit.vectors import direction_error, unit
 
@@ -73,11 +72,9 @@ class DirectionRidge:
 
 
 def word_features(texts_N: Sequence[str]) -> Tensor:
-    """Return words and neighbouring pairs of each text (N, F), at norm 1; MissingExtraError without scikit-learn."""
-    try:
-        from sklearn.feature_extraction.text import HashingVectorizer
-    except ImportError as error:
-        raise missing_extra("scikit-learn", "eval", "comparing layers") from error
+    """Return words and neighbouring pairs of each text (N, F), at norm 1."""
+    from sklearn.feature_extraction.text import HashingVectorizer
+
     words = r"\w+|[^\w\s]"
     hashed = HashingVectorizer(
         n_features=FEATURES, ngram_range=(1, 2), token_pattern=words, binary=True, alternate_sign=False

@@ -21,7 +21,7 @@ from nlakit.config import Recipe, plain
 from nlakit.data.annotate import ask
 from nlakit.data.corpus import Document
 from nlakit.data.teachers import Context, Priced, Situated, Teacher, load_teacher
-from nlakit.errors import InputError, ModelError
+from nlakit.errors import InputError, ModelError, missing_extra
 from nlakit.evaluate.claims import truth_reader
 from nlakit.evaluate.layers.choice import LayerLine, Recommendation, TruthCheck, check, recommend
 from nlakit.evaluate.layers.decodability import ASKED, Known, Prober, guessed, losses, right
@@ -101,6 +101,7 @@ def sweep_layers(
     :class:`~nlakit.errors.MissingExtraError` without scikit-learn.
     """
     started = time.monotonic()
+    _require_scikit_learn()
     progress = progress or Progress(silent=True)
     target = target or Target.load(recipe.target.model, recipe.target.revision, recipe.target.dtype)
     wanted = check_layers(range(target.n_layers) if layers is None else layers, target)
@@ -143,6 +144,14 @@ def check_layers(layers: Sequence[int], target: Target) -> list[int]:
             f"{target.n_layers - 1}. Give some of these with --layers, or all."
         )
     return sorted(set(layers))
+
+
+def _require_scikit_learn() -> None:
+    """Raise MissingExtraError when it is not installed, before a large model is read for nothing."""
+    try:
+        import sklearn  # noqa: F401 - only whether it is there
+    except ImportError as error:
+        raise missing_extra("scikit-learn", "eval", "comparing layers") from error
 
 
 def _require_documents(parts: Mapping[str, Sequence[Document]], recipe: Recipe) -> None:

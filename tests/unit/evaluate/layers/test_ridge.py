@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 import torch
 
-from nlakit.errors import MissingExtraError
 from nlakit.evaluate.layers.ridge import PENALTIES, DirectionRidge, Ridge, token_features, word_features
 from nlakit.evaluate.probes import validation_rows
 from nlakit.vectors import VectorStats, fve
@@ -68,11 +65,3 @@ def test_tokens_are_columns_of_their_own() -> None:
 
     assert [[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]] == fit.tolist()
     assert [[1.0, 0.0], [0.0, 0.0]] == asked.tolist()
-
-
-def test_missing_scikit_learn_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the package the message has the pip command."""
-    monkeypatch.setitem(sys.modules, "sklearn.feature_extraction.text", None)
-
-    with pytest.raises(MissingExtraError, match=r"comparing layers needs .*pip install 'nlakit\[eval\]'"):
-        word_features(["text"])

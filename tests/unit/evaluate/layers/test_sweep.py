@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from tests.unit.evaluate.layers.planted import plant, planted_recipe
 from nlakit.config import AnnotateConfig, Recipe
 from nlakit.data.sampling import split_of
 from nlakit.data.teachers import Context, Plan
-from nlakit.errors import InputError, ModelError
+from nlakit.errors import InputError, MissingExtraError, ModelError
 from nlakit.evaluate.layers import sweep as module
 from nlakit.evaluate.layers.rows import draw_parts
 from nlakit.evaluate.layers.sweep import Sweep, check_layers, sweep_layers
@@ -152,6 +153,15 @@ def test_documents_without_a_readable_token_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match="gives no row.*longer texts"):
         sweep_layers(recipe, target=tiny_target(), documents=16)
+
+
+def test_missing_scikit_learn_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the package the message has the pip command, before anything is read."""
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.setattr(module, "draw_parts", None)
+
+    with pytest.raises(MissingExtraError, match=r"comparing layers needs .*pip install 'nlakit\[eval\]'"):
+        sweep_layers(planted_recipe(tmp_path), target=tiny_target())
 
 
 class PaidTeacher:
