@@ -392,7 +392,7 @@ def test_speed_is_kept(tmp_path: Path) -> None:
     measured = json.loads((folder / "done.json").read_text())["measured"]
 
     assert (60, 1, Store(folder).counts["tokens"]) == (measured["rows"], measured["workers"], measured["tokens"])
-    assert measured["tokens_per_second"] == pytest.approx(measured["tokens"] / measured["seconds"], rel=0.01)
+    assert measured["tokens_per_second"] == pytest.approx(measured["tokens"] / measured["seconds"], rel=0.1)
     assert "second" not in (folder / "manifest.json").read_text()
 
 
