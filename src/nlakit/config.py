@@ -27,6 +27,8 @@ Rate = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 StorageDtype = Literal["float32", "bfloat16"]
 ComputeDtype = Literal["auto", "float32", "bfloat16"]
 AUTO = "auto"
+STANDARD = "standard"
+"""As a part of the evaluation: every part that takes seconds to a few minutes."""
 OptimizerName = Literal["adamw", "muon"]
 
 GROWN = "grown"
@@ -329,6 +331,8 @@ class EvaluateConfig(Settings):
 
     rows: Positive = 1000
     """Held-out rows; fewer when the corpus has no more."""
+    parts: tuple[str, ...] = (STANDARD,)
+    """What is measured: names of parts (docs/evaluation.md), ``standard``, or ``all``; the round trip always is."""
     seed: int = 0
     """Seed of the choice of rows, of sampling and of the bootstrap."""
     bootstrap: Positive = 1000

@@ -1,16 +1,17 @@
-"""Plugins by name: corpora, teachers, truths, models and pairs.
+"""Plugins by name: corpora, teachers, truths, paraphrasers, models and pairs.
 
 A package adds one with an entry point in its ``pyproject.toml``; the built-in ones use the same door.
 
-==================  =========================================================  ===========
-group               what the object must be                                    used by
-==================  =========================================================  ===========
-``nlakit.corpora``  ``(CorpusConfig) -> Corpus``                                extract
-``nlakit.teachers`` ``(AnnotateConfig) -> Teacher``                             annotate
-``nlakit.truth``    ``() -> TruthReader``                                       evaluate
-``nlakit.models``   ``() -> Path`` of a folder with a Hugging Face model        Target.load
-``nlakit.pairs``    ``() -> Path`` of a folder with a pair                      Pair
-==================  =========================================================  ===========
+========================  =====================================================  ===============
+group                     what the object must be                                used by
+========================  =====================================================  ===============
+``nlakit.corpora``        ``(CorpusConfig) -> Corpus``                           extract
+``nlakit.teachers``       ``(AnnotateConfig) -> Teacher``                        annotate
+``nlakit.truth``          ``() -> TruthReader``                                  evaluate
+``nlakit.paraphrasers``   ``() -> Paraphraser``                                  train, evaluate
+``nlakit.models``         ``() -> Path`` of a folder with a Hugging Face model   Target.load
+``nlakit.pairs``          ``() -> Path`` of a folder with a pair                 Pair
+========================  =====================================================  ===============
 """
 
 from __future__ import annotations
@@ -23,13 +24,21 @@ from nlakit.errors import ConfigError, not_found
 CORPORA = "nlakit.corpora"
 TEACHERS = "nlakit.teachers"
 TRUTH = "nlakit.truth"
+PARAPHRASERS = "nlakit.paraphrasers"
 MODELS = "nlakit.models"
 PAIRS = "nlakit.pairs"
 
 DEFAULT_PAIR = "terrarium"
 """Name of the pair that ships."""
 
-_NOUNS = {CORPORA: "corpus", TEACHERS: "teacher", TRUTH: "truth", MODELS: "model", PAIRS: "pair"}
+_NOUNS = {
+    CORPORA: "corpus",
+    TEACHERS: "teacher",
+    TRUTH: "truth",
+    PARAPHRASERS: "paraphraser",
+    MODELS: "model",
+    PAIRS: "pair",
+}
 
 
 def _entries(group: str) -> dict[str, EntryPoint]:

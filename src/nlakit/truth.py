@@ -27,6 +27,9 @@ Level = Literal["theme", "entity", "detail"]
 
 LEVELS: tuple[Level, ...] = ("theme", "entity", "detail")
 
+HELD_ABOVE = 0.5
+"""A vector holds a fact when a linear probe gives the fact's true value more than this probability."""
+
 Truth = Mapping[str, Any]
 """What is true at one position; the layout is given at the top of this module."""
 
@@ -51,6 +54,22 @@ class Claim:
     level: Level
     text_span: str
     """The words of the explanation that make the claim."""
+    start: int
+    """Where these words begin in the explanation, in characters."""
+    value_start: int
+    """Where the value begins in the explanation, in characters."""
+    value_end: int
+    """Where the value ends; equal to ``value_start`` where the reader does not say which words are the value."""
+
+    @property
+    def end(self) -> int:
+        """Where the words of the claim end in the explanation, in characters."""
+        return self.start + len(self.text_span)
+
+    @property
+    def same(self) -> tuple[str, str]:
+        """What two claims that say the same have in common."""
+        return self.slot, self.value
 
 
 @runtime_checkable

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from nlakit import plugins
 from nlakit.card import Measure
+from nlakit.claims.probes import FactCheck
 from nlakit.evaluate.estimates import Estimator
 from nlakit.evaluate.evaluation import LevelRow, SlotRow
-from nlakit.evaluate.probes import FactCheck
 from nlakit.explanations import Explanation
 from nlakit.truth import LEVELS, Claim, Truth, TruthReader, Verdict
 

@@ -78,6 +78,18 @@ class LevelRow(Record):
     unrelated: float | None
 
 
+class DataTable(Record):
+    """A table of the report that is no list of measures."""
+
+    title: str
+    about: str
+    """What is shown, and how to read it, in a sentence or two."""
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str | float | int | None, ...], ...]
+    """Cells: texts, counts, and numbers that the report writes with ``decimals``."""
+    decimals: int = 2
+
+
 class ShownClaim(Record):
     """One claim in an explanation that the report shows."""
 
@@ -133,6 +145,8 @@ class Evaluation(Record):
     rows_wanted: int
     """More than ``rows`` when the held-out split has no more."""
     seed: int
+    parts: tuple[str, ...] = ()
+    """Parts of the suite that were taken."""
     max_new_tokens: int
     variance: float
     """Var, the denominator of FVE, from the card."""
@@ -141,6 +155,8 @@ class Evaluation(Record):
     """Sampled outputs by how they ended."""
     slots: tuple[SlotRow, ...]
     levels: tuple[LevelRow, ...]
+    tables: dict[str, DataTable] = {}
+    """Further tables by key; charts are drawn from some."""
     probe_rows: int
     """Training rows that the probes were fitted on; 0 without probes."""
     left_out: dict[str, str]

@@ -46,7 +46,7 @@ def shown_documents(
             position = columns["position"][row]
             start, end = tokens.offsets[position]
             explanation = explanations[row]
-            claims = None if judged is None else shown_claims(explanation.text, claims_of.get(row, ()))
+            claims = None if judged is None else shown_claims(claims_of.get(row, ()))
             readings.append(
                 ShownReading(
                     position=position,
@@ -72,30 +72,20 @@ def spread(rows: Sequence[int], count: int) -> list[int]:
     return [rows[((place + 1) * len(rows)) // count - 1] for place in range(count)]
 
 
-def shown_claims(text: str, judged: Sequence[JudgedClaim]) -> tuple[ShownClaim, ...]:
-    """Find the words of each claim in the explanation; they come in the order of the text."""
-    found = []
-    cursor = 0
-    for item in judged:
-        words = item.claim.text_span
-        start = text.find(words, cursor)
-        if start < 0:
-            start = text.find(words)
-        # A plugin may give words that are not in the text; the claim is then listed and nothing is coloured.
-        span = (start, start + len(words)) if start >= 0 else (0, 0)
-        cursor = max(cursor, span[0])
-        found.append(
-            ShownClaim(
-                start=span[0],
-                end=span[1],
-                slot=item.claim.slot,
-                value=item.claim.value,
-                verdict=item.verdict,
-                truth=None if item.fact is None else item.fact.value,
-                held=item.held,
-            )
+def shown_claims(judged: Sequence[JudgedClaim]) -> tuple[ShownClaim, ...]:
+    """Return the claims of one explanation as the report shows them, in the order of the text."""
+    return tuple(
+        ShownClaim(
+            start=item.claim.start,
+            end=item.claim.end,
+            slot=item.claim.slot,
+            value=item.claim.value,
+            verdict=item.verdict,
+            truth=None if item.fact is None else item.fact.value,
+            held=item.held,
         )
-    return tuple(found)
+        for item in judged
+    )
 
 
 def outcome_counts(outcomes: Sequence[str]) -> Mapping[str, int]:

@@ -1,44 +1,31 @@
 """Measure a pair on held-out rows.
 
-:func:`evaluate` does one pass after the other (:mod:`nlakit.evaluate.passes`) on held-out rows that are built again from
-the pair's card, and gathers what they found.
+:func:`evaluate` takes one part of the suite after the other (:mod:`nlakit.evaluate.suite`) on held-out rows that are built
+again from the pair's card, and gathers what they found.
 """
 
 from __future__ import annotations
 
 import time
+from importlib import import_module
 from pathlib import Path
 
 from nlakit.card import Card, Measure
 from nlakit.config import EvaluateConfig, Recipe, fingerprint, plain
-from nlakit.data.annotate import ANSWERS
-from nlakit.data.sampling import other_document_rows
 from nlakit.errors import CardError, InternalError, RunError
-from nlakit.evaluate.claims import truth_reader
+from nlakit.evaluate.bench import STAGE, Bench, Found
 from nlakit.evaluate.estimates import HELDOUT, Estimator
 from nlakit.evaluate.evaluation import FILE_NAME, Evaluation
 from nlakit.evaluate.examples import outcome_counts, shown_documents
 from nlakit.evaluate.measures import in_registry_order
-from nlakit.evaluate.passes import (
-    STAGE,
-    Bench,
-    Found,
-    measure_claims,
-    measure_controls,
-    measure_greedy,
-    measure_sampled,
-    measure_teacher,
-    measure_warm_start,
-)
 from nlakit.evaluate.rows import DataSettings, rebuild_rows
+from nlakit.evaluate.suite import chosen_parts
 from nlakit.models.pair import Pair, load_card, pair_folder
 from nlakit.progress import Progress
 from nlakit.runs import RunFolder, now, versions
 
 PROBE_ROWS = 6000
-"""Training rows that the probes are fitted on."""
-PASSES = 7
-"""Steps that the progress bar counts."""
+"""Training rows for probes, neighbours and calibration."""
 
 
 def evaluate_pair(
@@ -92,11 +79,6 @@ def _require_measurable(source: str | Path) -> None:
     card.require_stats()
 
 
-def _kept_answers(pair: Path) -> Path | None:
-    """Return where the run of a pair keeps the answers that were paid for; None for a pair outside its run."""
-    return next((place for parent in pair.parents[:2] if (place := parent / ANSWERS).is_dir()), None)
-
-
 def _identity(folder: RunFolder, source: Path) -> str:
     """Return a hash over what the stage that made a pair wrote."""
     name = "train" if source.name == "pair" and source.parent == folder.path else "warm-start"
@@ -111,38 +93,24 @@ def evaluate(source: str | Path, config: EvaluateConfig, progress: Progress | No
     :class:`~nlakit.errors.MissingExtraError` when claims can be judged and scikit-learn is missing.
     """
     started = time.monotonic()
+    parts = chosen_parts(config.parts)
     _require_measurable(source)
     folder = pair_folder(source)
     pair = Pair.from_pretrained(folder)
-    if pair.target is None:
-        raise InternalError(f"the pair {str(folder)!r} was loaded without its target")
-    card, variance = pair.card, pair.card.require_stats().variance
-    settings = DataSettings.of(card)
-    reader = truth_reader(settings.corpus.name)
-    with (progress or Progress(silent=True)).task("evaluate", PASSES) as task:
+    card, variance, settings = pair.card, pair.card.require_stats().variance, DataSettings.of(pair.card)
+    with (progress or Progress(silent=True)).task("evaluate", 1 + len(parts)) as task:
         task.update(0, "held-out rows")
-        probe_rows = PROBE_ROWS if reader else 0
-        heldout, training = rebuild_rows(pair.target, card, rows=config.rows, probe_rows=probe_rows, seed=config.seed)
-        found = Found(Estimator(config.bootstrap, config.seed), heldout.document_ids, variance)
-        bench = Bench(pair, heldout, other_document_rows(heldout.document_ids, config.seed), config, found)
-        task.advance(text="sampled explanations")
-        sampled, errors_N = measure_sampled(bench)
-        headline = f"FVE {found.measures['fve'].value:.3f}"
-        task.advance(text=f"{headline}, greedy explanations")
-        measure_greedy(bench)
-        task.advance(text=f"{headline}, controls")
-        measure_controls(bench)
-        task.advance(text=f"{headline}, warm start")
-        measure_warm_start(bench, folder, sampled, errors_N)
-        task.advance(text=f"{headline}, teacher's text")
-        measure_teacher(bench, settings.annotate, _kept_answers(folder))
-        task.advance(text=f"{headline}, claims")
-        claims = measure_claims(bench, sampled, reader, training, settings.corpus.name)
-        task.update(PASSES, headline)
+        bench = make_bench(folder, pair, settings, config)
+        found, headline = bench.found, ""
+        for part in parts:
+            task.advance(text=f"{headline}{part.title}")
+            import_module(part.module).measure(bench)
+            headline = f"FVE {found.measures['fve'].value:.3f}, "
+        task.update(1 + len(parts), headline.rstrip(", "))
 
-    explanations = [output.explanation for output in sampled]
+    heldout, explanations = bench.heldout, bench.explanations
     shown = shown_documents(
-        pair.target, heldout, settings.extract.max_tokens, explanations, errors_N, variance, claims.judged
+        bench.target, heldout, settings.extract.max_tokens, explanations, bench.errors_N, variance, bench.judged
     )
     return Evaluation(
         pair=card.name,
@@ -156,13 +124,24 @@ def evaluate(source: str | Path, config: EvaluateConfig, progress: Progress | No
         max_new_tokens=config.max_new_tokens or card.max_new_tokens,
         variance=variance,
         measures={name: found.measures[name] for name in in_registry_order(found.measures)},
-        outcomes=dict(outcome_counts([output.outcome.value for output in sampled])),
-        slots=claims.slots,
-        levels=claims.levels,
-        probe_rows=claims.probe_rows,
+        parts=tuple(part.name for part in parts),
+        outcomes=dict(outcome_counts([output.outcome.value for output in bench.sampled])),
+        slots=found.slots,
+        levels=found.levels,
+        tables=found.tables,
+        probe_rows=len(bench.training) if bench.training is not None and found.slots else 0,
         left_out=found.left_out,
         shown=shown,
         seconds=round(time.monotonic() - started, 1),
         versions=versions(),
         created_at=now(),
     )
+
+
+def make_bench(folder: Path, pair: Pair, settings: DataSettings, config: EvaluateConfig) -> Bench:
+    """Build the held-out rows of a pair again, and what the parts of the suite share."""
+    if pair.target is None:
+        raise InternalError(f"the pair {str(folder)!r} was loaded without its target")
+    heldout, training = rebuild_rows(pair.target, pair.card, rows=config.rows, probe_rows=PROBE_ROWS, seed=config.seed)
+    found = Found(Estimator(config.bootstrap, config.seed), heldout.document_ids, pair.card.require_stats().variance)
+    return Bench(folder, pair, settings, heldout, training, config, found)

@@ -44,7 +44,7 @@ class Verbalizer:
     ``marker_position`` (index into ``prompt_ids``), ``shared_ids`` and ``own_ids`` (the prompt cut before
     the marker's left neighbour: what all rows share, and what each row runs for itself; nothing is shared by a
     model whose caches cannot be), ``own_position`` (of the marker in ``own_ids``), ``end_id``, ``stop_ids``,
-    ``close_ids``.
+    ``close_ids``, ``controls`` (spellings that text may not hold).
 
     Raises ``CardError`` when the tokenizer makes other marker tokens than ``prompts`` declares,
     ``ModelError`` when the tokenizer has no end-of-sequence token, and ``InputError`` when prompt and
@@ -84,7 +84,7 @@ class Verbalizer:
         self.shared_ids, self.own_ids = self.prompt_ids[:cut], self.prompt_ids[cut:]
         self.end_id: int = tokenizer.eos_token_id
         self.close_ids = _closing_ids(tokenizer, prompts)
-        self._controls = control_tokens(tokenizer, prompts.open_tag, prompts.close_tag)
+        self.controls = control_tokens(tokenizer, prompts.open_tag, prompts.close_tag)
         self.stop_ids = sorted({self.end_id, *configured_ends(model)})
 
     @classmethod
@@ -212,7 +212,7 @@ class Verbalizer:
         """
         if not text.strip():
             raise InputError("an explanation to train on is empty.")
-        wrapped = wrap_explanation(escape(text, self._controls), self.prompts.open_tag, self.prompts.close_tag)
+        wrapped = wrap_explanation(escape(text, self.controls), self.prompts.open_tag, self.prompts.close_tag)
         return [*self.tokenizer(wrapped, add_special_tokens=False)["input_ids"], self.end_id]
 
     def parse(self, completion: str | Sequence[int], *, stopped: bool | None = None) -> Explanation:

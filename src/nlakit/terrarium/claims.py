@@ -130,17 +130,16 @@ class TerrariumTruth:
 
     def claims(self, text: str) -> list[Claim]:
         """Every claim of an explanation, in order; where two patterns meet on the same words the longer one counts."""
-        spans: list[tuple[int, int, str, str]] = []
-        for name, pattern in _patterns():
-            spans += [(m.start(), m.end(), name, m.group(1)) for m in pattern.finditer(text)]
+        found = [(name, match) for name, pattern in _patterns() for match in pattern.finditer(text)]
         claims: dict[tuple[str, str], Claim] = {}
         reached = 0
-        for start, end, name, value in sorted(spans, key=lambda s: (s[0], -s[1])):
-            if start < reached:
+        for name, match in sorted(found, key=lambda item: (item[1].start(), -item[1].end())):
+            if match.start() < reached:
                 continue
-            reached = end
-            canonical = _canonical(name, value)
-            claims.setdefault((name, canonical), Claim(name, canonical, SLOTS[name].level, text[start:end]))
+            reached = match.end()
+            value = _canonical(name, match.group(1))
+            claim = Claim(name, value, SLOTS[name].level, match.group(), match.start(), *match.span(1))
+            claims.setdefault(claim.same, claim)
         return list(claims.values())
 
     def judge(self, claim: Claim, truth: Truth) -> Verdict:

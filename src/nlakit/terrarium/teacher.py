@@ -1,7 +1,7 @@
 """Terrarium's teacher: writes what is true at a position in two or three short snippets, the last about the final word.
 
 It knows the truth of the text and not what the vector holds. How much of what it says a vector can bear out is the
-business of the probes (`nlakit.evaluate.probes`).
+business of the probes (`nlakit.claims.probes`).
 """
 
 from __future__ import annotations

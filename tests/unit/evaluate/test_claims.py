@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from tests.unit.evaluate import toy
 
+from nlakit.claims.probes import FactCheck
 from nlakit.evaluate.claims import JudgedClaim, claim_measures, judge, level_table, slot_table, truth_reader
 from nlakit.evaluate.estimates import Estimator
-from nlakit.evaluate.probes import FactCheck
 from nlakit.explanations import Explanation, Outcome
 from nlakit.truth import Truth
 

@@ -73,7 +73,7 @@ class ToyTeacher:
 
 class ToyTruth:
     def claims(self, text: str) -> list[Claim]:
-        return [Claim(m[1], m[2], LEVELS[m[1]], m[0]) for m in _CLAIM.finditer(text)]
+        return [Claim(m[1], m[2], LEVELS[m[1]], m[0], m.start(), *m.span(2)) for m in _CLAIM.finditer(text)]
 
     def judge(self, claim: Claim, truth: Truth) -> Verdict:
         facts = self.facts(truth)

@@ -26,8 +26,8 @@ import torch
 from torch import Tensor
 
 from nlakit.card import Measure
+from nlakit.claims.probes import FactCheck, fit_probes
 from nlakit.evaluate.layers.questions import Questions
-from nlakit.evaluate.probes import FactCheck, fit_probes
 from nlakit.vectors import bootstrap_draws, unit
 
 ASKED = "asked"

@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nlakit.claims.probes import Facts
 from nlakit.config import derive_seed
 from nlakit.evaluate.layers.rows import LayerRows
-from nlakit.evaluate.probes import Facts
 from nlakit.truth import LEVELS, TruthReader
 
 TOKEN = "token"  # noqa: S105 - the token that a vector was read at

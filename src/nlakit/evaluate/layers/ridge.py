@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nlakit.evaluate.probes import validation_rows
+from nlakit.claims.probes import validation_rows
 from nlakit.vectors import direction_error, unit
 
 FEATURES = 4096

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from nlakit.card import Measure
+from nlakit.claims.probes import FactCheck
 from nlakit.config import Recipe, plain
 from nlakit.data.annotate import ask
 from nlakit.data.corpus import Document
@@ -29,7 +30,6 @@ from nlakit.evaluate.layers.norms import measured, norm_measures
 from nlakit.evaluate.layers.questions import AROUND, TOKEN, TRUTH, fact_questions, text_questions
 from nlakit.evaluate.layers.ridge import DirectionRidge, token_features, word_features
 from nlakit.evaluate.layers.rows import LayerRows, draw_parts, read_rows
-from nlakit.evaluate.probes import FactCheck
 from nlakit.models.target import Target
 from nlakit.progress import Progress
 from nlakit.truth import TruthReader

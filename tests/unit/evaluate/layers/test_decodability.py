@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from nlakit.claims.probes import FactCheck
 from nlakit.evaluate.layers.decodability import WIDTH, Known, Prober, guessed, losses, narrow, right
 from nlakit.evaluate.layers.questions import Questions
-from nlakit.evaluate.probes import FactCheck
 from nlakit.vectors import unit
 
 

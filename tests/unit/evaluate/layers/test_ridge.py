@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from nlakit.claims.probes import validation_rows
 from nlakit.evaluate.layers.ridge import PENALTIES, DirectionRidge, Ridge, token_features, word_features
-from nlakit.evaluate.probes import validation_rows
 from nlakit.vectors import VectorStats, fve
 
 

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from nlakit.config import derive_seed
 from nlakit.errors import InputError, missing_extra
-from nlakit.evaluate.measures import HELD_ABOVE
+from nlakit.truth import HELD_ABOVE
 from nlakit.vectors import unit
 
 if TYPE_CHECKING:

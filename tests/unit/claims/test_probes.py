@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from nlakit.claims.probes import MIN_ROWS, FactCheck, fit_probes
 from nlakit.errors import InputError, MissingExtraError
-from nlakit.evaluate.probes import MIN_ROWS, FactCheck, fit_probes
 
 
 def rows(count: int, seed: int) -> tuple[Tensor, list[dict[str, str]], list[str]]:
@@ -55,7 +55,7 @@ def test_probabilities_are_scikit_learns() -> None:
     for classes in (2, 3):
         values = np.asarray([str(number) for number in generator.integers(0, classes, 60)])
         model = LogisticRegression().fit(inputs, values)
-        from nlakit.evaluate.probes import _to_probe
+        from nlakit.claims.probes import _to_probe
 
         probe = _to_probe("slot", "0", model)
         np.testing.assert_allclose(model.predict_proba(inputs), probe.probabilities(inputs), atol=1e-9)

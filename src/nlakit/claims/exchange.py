@@ -1,0 +1,78 @@
+"""Exchanging what a claim says for something else of the same kind, and leaving a claim out.
+
+What other values a slot can have is learnt from explanations, not from a truth: the pool of a slot is every value
+that the claims of many explanations gave it.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from nlakit.config import derive_seed
+from nlakit.truth import Claim
+
+
+class ClaimReader(Protocol):
+    """Reads claims from an explanation; a :class:`~nlakit.truth.TruthReader` is one."""
+
+    def claims(self, text: str) -> list[Claim]:
+        """Return the claims that an explanation makes, in order of appearance, each once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The values that each slot has in some explanations, with how often."""
+
+    values: dict[str, dict[str, int]]
+
+    @classmethod
+    def of(cls, claims: Iterable[Claim]) -> Pool:
+        """Count the values of each slot, as they are spelled there."""
+        counts: dict[str, Counter[str]] = {}
+        for claim in claims:
+            counts.setdefault(claim.slot, Counter())[claim.value] += 1
+        return cls({slot: dict(sorted(found.items())) for slot, found in sorted(counts.items())})
+
+    def others(self, claim: Claim, count: int, seed: int) -> list[str]:
+        """Draw up to ``count`` different other values of the claim's slot, each as likely as it is frequent.
+
+        Empty where the slot has no other value. The draw depends on the seed and the claim alone.
+        """
+        known = {value: often for value, often in self.values.get(claim.slot, {}).items() if value != claim.value}
+        rng = random.Random(derive_seed(seed, "exchange", claim.slot, claim.value))
+        drawn: list[str] = []
+        while known and len(drawn) < count:
+            value = rng.choices(list(known), list(known.values()))[0]
+            del known[value]
+            drawn.append(value)
+        return drawn
+
+
+def exchanged(text: str, claim: Claim, value: str) -> str:
+    """Return the explanation with another value in the claim's place."""
+    return text[: claim.value_start] + value + text[claim.value_end :]
+
+
+def without(text: str, claims: Sequence[Claim]) -> str:
+    """Return the explanation without the words of some claims, and without the commas and stops that then stand alone."""
+    for claim in sorted(claims, key=lambda claim: claim.start, reverse=True):
+        text = text[: claim.start] + text[claim.end :]
+    return tidy(text)
+
+
+def tidy(text: str) -> str:
+    """Remove the marks and spaces that stand alone where words were taken out, and begin each sentence large."""
+    kept = []
+    for sentence in re.split(r"(?<=[.!?])\s+", text):
+        clauses = [clause.strip() for clause in re.split(r"\s*[,;]\s*", sentence.rstrip(".!? "))]
+        clauses = [clause for clause in clauses if re.search(r"\w", clause)]
+        if clauses:
+            mark = sentence[-1] if sentence[-1] in ".!?" else ""
+            joined = ", ".join(clauses) + mark
+            kept.append(joined[0].upper() + joined[1:])
+    return " ".join(kept)
