@@ -65,14 +65,27 @@ def without(text: str, claims: Sequence[Claim]) -> str:
     return tidy(text)
 
 
-def tidy(text: str) -> str:
-    """Remove the marks and spaces that stand alone where words were taken out, and begin each sentence large."""
-    kept = []
-    for sentence in re.split(r"(?<=[.!?])\s+", text):
+Sentence = tuple[list[str], str]
+"""The clauses of a sentence, and the mark at its end."""
+
+
+def split_clauses(text: str) -> list[Sentence]:
+    """Cut a text into sentences at their end marks, and those into clauses at commas and semicolons; empty ones go."""
+    sentences: list[Sentence] = []
+    for sentence in re.split(r"(?<=[.!?])\s+", text.strip()):
         clauses = [clause.strip() for clause in re.split(r"\s*[,;]\s*", sentence.rstrip(".!? "))]
         clauses = [clause for clause in clauses if re.search(r"\w", clause)]
         if clauses:
-            mark = sentence[-1] if sentence[-1] in ".!?" else ""
-            joined = ", ".join(clauses) + mark
-            kept.append(joined[0].upper() + joined[1:])
-    return " ".join(kept)
+            sentences.append((clauses, sentence[-1] if sentence[-1] in ".!?" else ""))
+    return sentences
+
+
+def join_clauses(sentences: Iterable[Sentence]) -> str:
+    """Write sentences of clauses as text, each beginning large."""
+    written = [", ".join(clauses) + mark for clauses, mark in sentences]
+    return " ".join(sentence[0].upper() + sentence[1:] for sentence in written)
+
+
+def tidy(text: str) -> str:
+    """Remove the marks and spaces that stand alone where words were taken out, and begin each sentence large."""
+    return join_clauses(split_clauses(text))

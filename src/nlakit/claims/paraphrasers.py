@@ -1,0 +1,40 @@
+"""Who says explanations in other words: the paraphraser of a corpus, or one that only changes the order."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from nlakit import plugins
+from nlakit.claims.exchange import join_clauses, split_clauses
+from nlakit.config import derive_seed, fingerprint
+from nlakit.paraphrase import Paraphraser, Rewording
+
+
+def paraphraser_of(corpus_name: str) -> Paraphraser | None:
+    """Return the paraphraser that goes with a corpus, by the corpus's name; None when there is none."""
+    if corpus_name not in plugins.names(plugins.PARAPHRASERS):
+        return None
+    found: Paraphraser = plugins.load(plugins.PARAPHRASERS, corpus_name)()
+    return found
+
+
+class Shuffler:
+    """Puts sentences, and the clauses in them, into another order; understands no word, so it serves any text."""
+
+    def fingerprint(self) -> str:
+        """Never differs."""
+        return fingerprint("shuffler")
+
+    def reword(self, texts: Sequence[str], how: Rewording, seed: int) -> list[str]:  # noqa: ARG002 - there is one way
+        """Return each text in another order."""
+        return [shuffled(text, random.Random(derive_seed(seed, text))) for text in texts]
+
+
+def shuffled(text: str, rng: random.Random) -> str:
+    """Return a text with its sentences, and the clauses of each, in random order."""
+    sentences = split_clauses(text)
+    for clauses, _ in sentences:
+        rng.shuffle(clauses)
+    rng.shuffle(sentences)
+    return join_clauses(sentences)
