@@ -7,12 +7,12 @@ that the claims of many explanations gave it.
 from __future__ import annotations
 
 import random
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from nlakit.claims.clauses import joined, sentences
 from nlakit.config import derive_seed
 from nlakit.truth import Claim
 
@@ -67,12 +67,4 @@ def without(text: str, claims: Sequence[Claim]) -> str:
 
 def tidy(text: str) -> str:
     """Remove the marks and spaces that stand alone where words were taken out, and begin each sentence large."""
-    kept = []
-    for sentence in re.split(r"(?<=[.!?])\s+", text):
-        clauses = [clause.strip() for clause in re.split(r"\s*[,;]\s*", sentence.rstrip(".!? "))]
-        clauses = [clause for clause in clauses if re.search(r"\w", clause)]
-        if clauses:
-            mark = sentence[-1] if sentence[-1] in ".!?" else ""
-            joined = ", ".join(clauses) + mark
-            kept.append(joined[0].upper() + joined[1:])
-    return " ".join(kept)
+    return joined(sentences(text))
