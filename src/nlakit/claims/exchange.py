@@ -7,12 +7,12 @@ that the claims of many explanations gave it.
 from __future__ import annotations
 
 import random
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from nlakit.claims.clauses import joined, sentences
 from nlakit.config import derive_seed
 from nlakit.truth import Claim
 
@@ -65,27 +65,6 @@ def without(text: str, claims: Sequence[Claim]) -> str:
     return tidy(text)
 
 
-Sentence = tuple[list[str], str]
-"""The clauses of a sentence, and the mark at its end."""
-
-
-def split_clauses(text: str) -> list[Sentence]:
-    """Cut a text into sentences at their end marks, and those into clauses at commas and semicolons; empty ones go."""
-    sentences: list[Sentence] = []
-    for sentence in re.split(r"(?<=[.!?])\s+", text.strip()):
-        clauses = [clause.strip() for clause in re.split(r"\s*[,;]\s*", sentence.rstrip(".!? "))]
-        clauses = [clause for clause in clauses if re.search(r"\w", clause)]
-        if clauses:
-            sentences.append((clauses, sentence[-1] if sentence[-1] in ".!?" else ""))
-    return sentences
-
-
-def join_clauses(sentences: Iterable[Sentence]) -> str:
-    """Write sentences of clauses as text, each beginning large."""
-    written = [", ".join(clauses) + mark for clauses, mark in sentences]
-    return " ".join(sentence[0].upper() + sentence[1:] for sentence in written)
-
-
 def tidy(text: str) -> str:
     """Remove the marks and spaces that stand alone where words were taken out, and begin each sentence large."""
-    return join_clauses(split_clauses(text))
+    return joined(sentences(text))

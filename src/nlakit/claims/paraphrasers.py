@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 
 from nlakit import plugins
-from nlakit.claims.exchange import join_clauses, split_clauses
+from nlakit.claims.clauses import shuffled
 from nlakit.config import derive_seed, fingerprint
 from nlakit.paraphrase import Paraphraser, Rewording
 
@@ -29,12 +29,3 @@ class Shuffler:
     def reword(self, texts: Sequence[str], how: Rewording, seed: int) -> list[str]:  # noqa: ARG002 - there is one way
         """Return each text in another order."""
         return [shuffled(text, random.Random(derive_seed(seed, text))) for text in texts]
-
-
-def shuffled(text: str, rng: random.Random) -> str:
-    """Return a text with its sentences, and the clauses of each, in random order."""
-    sentences = split_clauses(text)
-    for clauses, _ in sentences:
-        rng.shuffle(clauses)
-    rng.shuffle(sentences)
-    return join_clauses(sentences)
