@@ -168,7 +168,9 @@ def ground(
                 judged[place] = tuple(zip(claims, scores, strict=True))
             failed = [claim for claim, score in zip(claims, scores, strict=True) if not score.value > threshold]
             kept[place] = len(claims) - len(failed)
-            current[place] = without(current[place], failed) if failed else current[place]
+            if failed:
+                # Words around claims say nothing once all claims are gone.
+                current[place] = without(current[place], failed) if kept[place] else ""
             if failed and kept[place]:
                 changed.append(place)
         unsettled = changed
