@@ -64,7 +64,7 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
         "explanations": fingerprint(explained.settings, explained.outputs),
         "prompts": beginning.prompts.model_dump(mode="json"),
         "adapters": recipe.adapters.model_dump(mode="json"),
-        "warm_start": recipe.warm_start.model_dump(mode="json"),
+        "warm_start": recipe.warm_start.model_dump(mode="json", exclude={"rewordings"}),
         "ground": config.model_dump(mode="json"),
         "seed": recipe.seed,
     }
@@ -217,7 +217,7 @@ def _sign(recipe: Recipe, beginning: Beginning, folder: RunFolder, reader: Claim
             train_half(verbalizer_half(verbalizer, rows, config, seed), job)
             return LikelihoodSign(verbalizer)
         reconstructor = beginning.reconstructor()
-        reworder = Reworder.of(recipe.corpus.name, config.rewordings)
+        reworder = Reworder.of(recipe.corpus.name, 0.0)  # the texts as they are: their wording is not what is tested
         train_half(reconstructor_half(reconstructor, rows, config, stats.variance, reworder, seed), job)
     return SwapSign(
         reconstructor, Pool.of(claim for text in rows.texts for claim in reader.claims(text)), stats.variance
