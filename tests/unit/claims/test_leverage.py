@@ -37,11 +37,12 @@ def test_leverage_by_hand() -> None:
     reader = BagOfWords()
     vectors_ND = reader.reconstruct(TEXTS)
     found = leverages(reader, vectors_ND, TEXTS, CLAIMS, POOL)  # type: ignore[arg-type]
-    swapped, dropped = reader.reconstruct(["About Ben, mood sad.", "Mood sad."])
+    swapped, dropped, other = reader.reconstruct(["About Ben, mood sad.", "Mood sad.", "About Ben, mood happy."])
 
     assert [len(of_row) for of_row in found] == [2, 1, 0]
     assert found[0][0].swap == pytest.approx(float(direction_error(swapped[None], vectors_ND[:1])), abs=1e-6)
     assert found[0][0].drop == pytest.approx(float(direction_error(dropped[None], vectors_ND[:1])), abs=1e-6)
+    assert found[1][0].swap == pytest.approx(float(direction_error(other[None], vectors_ND[1:2])), abs=1e-6)
     assert found[0][1].swap is None
     assert found[0][1].drop > 0.1
 

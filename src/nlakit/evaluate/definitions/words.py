@@ -130,8 +130,8 @@ DEFINITIONS: tuple[MeasureDefinition, ...] = (
     _leverage(
         "flip_rate",
         "claims that matter when flipped",
-        f"Share of the claims whose exchange for another value raises the error by more than {FLIPPED:.0%} of Var (mean over the "
-        "values of claim_leverage): how often flipping a claim changes anything.",
+        f"Share of the claims whose exchange for another value raises the error by more than {100 * FLIPPED:g} % of Var (mean over "
+        "the values of claim_leverage): how often flipping a claim changes anything.",
         "1; Dingeto (2026) finds 0.02 to 0.04 for specific claims of a released pair",
         "fraction",
     ),

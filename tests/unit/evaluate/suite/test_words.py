@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 from tests.unit.claims.bag import BagOfWords
 from tests.unit.evaluate import toy
 
-from nlakit.claims.leverage import Leverage
+from nlakit.claims.exchange import Pool
+from nlakit.claims.leverage import Leverage, leverages
 from nlakit.config import EvaluateConfig
 from nlakit.evaluate.bench import Bench, Found
 from nlakit.evaluate.definitions.words import DEFINITIONS
@@ -29,6 +31,8 @@ TRUTHS = [
 TEXTS = [
     f"Topic animals, colour {truth['colour']}. It is about animal {truth['animal']}; nothing else." for truth in TRUTHS
 ]
+
+VARIANCE = 0.8
 
 
 class Shouter:
@@ -57,7 +61,7 @@ def make_bench(
         heldout,  # type: ignore[arg-type]
         None,
         EvaluateConfig(bootstrap=100),
-        Found(Estimator(100, 0), documents, variance=1.0),
+        Found(Estimator(100, 0), documents, variance=VARIANCE),
     )
     bench.__dict__["explanations"] = [Explanation(text, Outcome.OK if text else Outcome.EMPTY) for text in texts]
     bench.__dict__["truths"] = truths
@@ -92,6 +96,32 @@ def test_a_bag_of_words_keeps_what_edits_keep(bench: Bench) -> None:
     assert 0.0 < kept["fve_kept_drop_half"] < 0.9
     assert kept["fve_kept_drop_half"] < kept["fve_kept_entity_swap"] < 0.95
     assert bench.found.measures["fve_kept_entity_swap"].n == len(TEXTS)
+
+
+def test_the_control_of_half_the_clauses_has_as_many_words() -> None:
+    """Each text is cut to the length of its half."""
+    edited = words.any_edits(TEXTS, 3)
+
+    for text, half, cut in zip(TEXTS, edited["drop_half"], edited["truncated"], strict=True):
+        assert half is not None
+        assert cut is not None
+        assert text.startswith(cut)
+        assert len(cut.split()) == len(half.split()) < len(text.split())
+
+
+def test_leverage_is_in_units_of_var(bench: Bench) -> None:
+    """The measures are the mean rises of the error over all claims, divided by Var."""
+    words.measure(bench)
+    claims_N = [toy.ToyTruth().claims(text) for text in TEXTS]
+    pool = Pool.of(claim for claims in claims_N for claim in claims)
+    vectors_ND = bench.heldout.vectors_ND
+    found = leverages(BagOfWords(), vectors_ND, TEXTS, claims_N, pool, seed=bench.seed("claims"))  # type: ignore[arg-type]
+    flat = [leverage for of_row in found for leverage in of_row]
+
+    assert bench.found.measures["claim_drop"].value == pytest.approx(fmean(item.drop for item in flat) / VARIANCE)
+    assert bench.found.measures["claim_leverage"].value == pytest.approx(
+        fmean(item.swap for item in flat if item.swap is not None) / VARIANCE
+    )
 
 
 def test_leverage_tells_true_from_false(monkeypatch: pytest.MonkeyPatch) -> None:
