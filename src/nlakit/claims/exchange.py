@@ -32,7 +32,7 @@ class Pool:
 
     @classmethod
     def of(cls, claims: Iterable[Claim]) -> Pool:
-        """Count the values of each slot, as they are spelled there."""
+        """Count the values of each slot."""
         counts: dict[str, Counter[str]] = {}
         for claim in claims:
             counts.setdefault(claim.slot, Counter())[claim.value] += 1
@@ -41,8 +41,11 @@ class Pool:
     def others(self, claim: Claim, count: int, seed: int) -> list[str]:
         """Draw up to ``count`` different other values of the claim's slot, each as likely as it is frequent.
 
-        Empty where the slot has no other value. The draw depends on the seed and the claim alone.
+        Empty where the slot has no other value, or where the claim does not say which words are its value. The draw
+        depends on the seed and the claim alone.
         """
+        if claim.value_start == claim.value_end:
+            return []
         known = {value: often for value, often in self.values.get(claim.slot, {}).items() if value != claim.value}
         rng = random.Random(derive_seed(seed, "exchange", claim.slot, claim.value))
         drawn: list[str] = []
@@ -60,9 +63,8 @@ def exchanged(text: str, claim: Claim, value: str) -> str:
 
 def without(text: str, claims: Sequence[Claim]) -> str:
     """Return the explanation without the words of some claims, and without the commas and stops that then stand alone."""
-    for claim in sorted(claims, key=lambda claim: claim.start, reverse=True):
-        text = text[: claim.start] + text[claim.end :]
-    return tidy(text)
+    gone = {place for claim in claims for place in range(claim.start, claim.end)}
+    return tidy("".join(char for place, char in enumerate(text) if place not in gone))
 
 
 def tidy(text: str) -> str:

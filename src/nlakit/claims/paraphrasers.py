@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 
 from nlakit import plugins
-from nlakit.claims.clauses import shuffled
-from nlakit.config import derive_seed, fingerprint
+from nlakit.claims.clauses import capitals, shuffled
+from nlakit.config import fingerprint
 from nlakit.paraphrase import Paraphraser, Rewording
 
 
@@ -28,4 +27,4 @@ class Shuffler:
 
     def reword(self, texts: Sequence[str], how: Rewording, seed: int) -> list[str]:  # noqa: ARG002 - there is one way
         """Return each text in another order."""
-        return [shuffled(text, random.Random(derive_seed(seed, text))) for text in texts]
+        return [shuffled(text, seed, capitals([text])) for text in texts]

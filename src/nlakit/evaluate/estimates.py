@@ -1,6 +1,6 @@
 """From values a row to a measure: the number, its bootstrap interval over documents, n and split.
 
-Axes: N rows, or claims, or facts; each carries the id of its document.
+Axes: N rows, or claims, or facts; each carries the id of its document. G documents, R bootstrap resamples.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 from nlakit.card import Measure
 from nlakit.errors import InternalError
 from nlakit.evaluate.measures import definition_of
-from nlakit.vectors import bootstrap_interval, fve
+from nlakit.vectors import bootstrap_draws, bootstrap_interval, fve
 
 HELDOUT = "heldout"
 """The split of every measure that this package takes."""
@@ -50,6 +50,22 @@ class Estimator:
         """Return FVE from errors a row; the interval is that of the mean error, turned round."""
         low, high = bootstrap_interval(errors_N, documents_N, resamples=self.resamples, seed=self.seed)
         return self._measure(name, fve(errors_N, variance), 1 - high / variance, 1 - low / variance, len(errors_N))
+
+    def ratio(self, name: str, above_N: Values, below_N: Values, documents_N: Sequence[str]) -> Measure:
+        """Return sum(above) / sum(below) over the same rows; each resample of documents draws both, so the interval is paired.
+
+        Other than weights, ``below`` may be negative in some rows. The interval means something where its sum is clearly
+        above 0; ``InternalError`` where it is not above 0 at all.
+        """
+        above, below = np.asarray(above_N, dtype=np.float64), np.asarray(below_N, dtype=np.float64)
+        if below.sum() <= 0:
+            raise InternalError(f"measure {name!r} divides by {below.sum():g}; leave it out where that is not above 0")
+        index_N, draws = bootstrap_draws(documents_N, self.resamples, self.seed)
+        above_G, below_G = np.bincount(index_N, weights=above), np.bincount(index_N, weights=below)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios_R = np.concatenate([(draws_RG @ above_G) / (draws_RG @ below_G) for draws_RG in draws])
+        low, high = np.nanquantile(ratios_R, [0.025, 0.975]) if len(above_G) > 1 else (np.nan, np.nan)
+        return self._measure(name, float(above.sum() / below.sum()), float(low), float(high), len(above))
 
     def _measure(self, name: str, value: float, low: float, high: float, n: int) -> Measure:
         """Build a measure under a registered name."""

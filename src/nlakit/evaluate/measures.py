@@ -16,13 +16,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from nlakit.errors import InternalError
-from nlakit.evaluate.definitions import reconstruction, target, truth, use
+from nlakit.evaluate.definitions import reconstruction, target, truth, use, words
 from nlakit.evaluate.definitions.definition import MeasureDefinition, Need, Unit
 
 _DEFINITIONS: tuple[MeasureDefinition, ...] = (
     *reconstruction.DEFINITIONS,
     *truth.DEFINITIONS,
     *use.DEFINITIONS,
+    *words.DEFINITIONS,
     *target.DEFINITIONS,
 )
 

@@ -8,8 +8,10 @@ as they are, but for a small dictionary in ``translation``. Words outside claims
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 
@@ -53,32 +55,19 @@ class TerrariumParaphraser:
         if how == "light":
             return self._light(text, rng)
         if how == "translation":
-            return joined(
-                Sentence(
-                    tuple(self._said(clause, index == 0, _french) for index, clause in enumerate(found.clauses)),
-                    found.mark,
-                )
-                for found in sentences(text)
-            )
+            return joined(replace(found, clauses=self._said(found.clauses, _french)) for found in sentences(text))
 
         def draw(claim: Claim, opens: bool) -> str:
             return _drawn(wordings(claim.slot, how), claim, opens, rng)
 
-        clauses = [clause for found in sentences(text) for clause in found.clauses]
-        order = rng.sample(range(len(clauses)), len(clauses))
-        if order == sorted(order):
-            order.reverse()
-        clauses = [clauses[index] for index in order]
         changed = how == "training" and rng.random() < _OTHER_SEPARATOR_SHARE
         separator = rng.choice(_OTHER_SEPARATORS) if changed else ", "
-        return joined(
-            Sentence((separator.join(self._said(clause, index == 0, draw) for index, clause in enumerate(part)),))
-            for part in _parts(clauses, rng)
-        )
+        clauses = _moved([clause for found in sentences(text) for clause in found.clauses], rng)
+        return joined(Sentence((separator.join(self._said(part, draw)),)) for part in _parts(clauses, rng))
 
     def _light(self, text: str, rng: random.Random) -> str:
         claims = self._reader.claims(text)
-        chosen = rng.sample(claims, -int(-len(claims) * LIGHT_SHARE // 1))
+        chosen = rng.sample(claims, math.ceil(len(claims) * LIGHT_SHARE))
         for claim in sorted(chosen, key=lambda claim: claim.start, reverse=True):
             before = text[: claim.start]
             opens = not before.strip() or before.rstrip()[-1] in ".!?"
@@ -86,11 +75,15 @@ class TerrariumParaphraser:
             text = before + (said[0].upper() + said[1:] if opens else said) + text[claim.end :]
         return text
 
-    def _said(self, clause: str, opens: bool, say: _Say) -> str:
-        """Return a clause with its claims said anew, and the words beside them kept."""
-        for claim in reversed(self._reader.claims(clause)):
-            clause = clause[: claim.start] + say(claim, opens and claim.start == 0) + clause[claim.end :]
-        return clause
+    def _said(self, clauses: Sequence[str], say: _Say) -> tuple[str, ...]:
+        """Return the clauses of a sentence with their claims said anew, and the words beside them kept."""
+        said = []
+        for index, clause in enumerate(clauses):
+            for claim in reversed(self._reader.claims(clause)):
+                opens = index == 0 and claim.start == 0
+                clause = clause[: claim.start] + say(claim, opens) + clause[claim.end :]
+            said.append(clause)
+        return tuple(said)
 
 
 @cache
@@ -98,10 +91,7 @@ def wordings(slot: str, how: Rewording) -> tuple[str, ...]:
     """Return the ways in which a rewording may say a slot, with ``{}`` for the value."""
     said = WORDINGS[slot]
     if how == "light":
-        return (
-            *(phrase[0].lower() + phrase[1:] for phrase in SLOTS[slot].phrases),
-            said.close[0].lower() + said.close[1:],
-        )
+        return (*(phrase[0].lower() + phrase[1:] for phrase in SLOTS[slot].phrases), said.close)
     if how == "translation":
         return (said.french,)
     patterns, phrases = (TRAINING_PATTERNS, said.training) if how == "training" else (HEAVY_PATTERNS, said.heavy)
@@ -122,6 +112,14 @@ def _drawn(choices: Sequence[str], claim: Claim, opens: bool, rng: random.Random
 def _french(claim: Claim, _opens: bool) -> str:
     """Say a claim in French."""
     return WORDINGS[claim.slot].french.format(FRENCH.get(claim.slot, {}).get(claim.value, claim.value))
+
+
+def _moved(clauses: Sequence[str], rng: random.Random) -> list[str]:
+    """Return clauses in an order that is not theirs."""
+    order = rng.sample(range(len(clauses)), len(clauses))
+    if order == sorted(order):
+        order.reverse()
+    return [clauses[place] for place in order]
 
 
 def _parts(clauses: Sequence[str], rng: random.Random) -> list[Sequence[str]]:

@@ -52,7 +52,7 @@ WORDINGS: dict[str, Wordings] = {
         "type | form | text kind",
         "the text belongs to some {} | somebody is writing a {}",
         "somebody wrote one {} | what we have must be one {}",
-        "Taken from a {}",
+        "taken from a {}",
         "c'est {}",
     ),
     "setting": _say(

@@ -51,8 +51,8 @@ def meanings(clause: str) -> set[tuple[str, str]]:
     return {(slot, match[1].lower()) for slot, match in found if match}
 
 
-def claimed(text: str) -> Counter[tuple[str, str]]:
-    return Counter((claim.slot, claim.value.lower()) for claim in truth_reader().claims(text))
+def claimed(text: str) -> list[tuple[str, str]]:
+    return [(claim.slot, claim.value.lower()) for claim in truth_reader().claims(text)]
 
 
 def frame_words(text: str, values: set[str]) -> Counter[str]:
@@ -89,27 +89,26 @@ def test_a_wording_means_one_slot(slot: str) -> None:
 
 
 def test_heavy_rewordings_keep_every_claim() -> None:
-    """Read clause by clause, a heavy rewording claims what the teacher claimed, and no clause can be read twice."""
+    """Read clause by clause, a heavy rewording claims what the teacher claimed, in another order, and no clause is ambiguous."""
     texts = explanations()
     for text, said in zip(texts, paraphraser().reword(texts, "heavy", 0), strict=True):
         clauses = re.split(r"[.,] ", said.removesuffix("."))
         found = [meanings(clause) for clause in clauses]
         assert all(len(meaning) == 1 for meaning in found), said
-        assert Counter(meaning.pop() for meaning in found) == claimed(text)
+        order = [meaning.pop() for meaning in found]
+        assert Counter(order) == Counter(claimed(text))
+        assert len(order) < 2 or order != claimed(text)
 
 
 def test_heavy_rewordings_change_the_words() -> None:
-    """Of the words that are no values, at least 85 % are others, and most texts have another order."""
+    """Of the words that are no values, at least 85 % are others."""
     texts = explanations()
-    kept = total = moved = 0
+    kept = total = 0
     for text, said in zip(texts, paraphraser().reword(texts, "heavy", 0), strict=True):
         values = {word for claim in truth_reader().claims(text) for word in claim.value.lower().split()}
         before, after = frame_words(text, values), frame_words(said, values)
         kept, total = kept + (before & after).total(), total + before.total()
-        places = [said.lower().find(claim.value.lower()) for claim in truth_reader().claims(text)]
-        moved += places != sorted(places)
     assert kept / total <= 0.15
-    assert moved >= 0.8 * len(texts)
 
 
 def test_light_rewordings_keep_order_and_division() -> None:

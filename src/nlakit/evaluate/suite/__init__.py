@@ -46,6 +46,7 @@ PARTS: dict[str, Part] = {
             "What the teacher's words carry, and what the verbalizer takes from its vector.",
         ),
         Part("truth", "claims", "Claims held against the truth, and against what linear probes find in the vectors."),
+        Part("words", "edited explanations", "What is left when explanations are edited, and what single claims do."),
     )
 }
 """Every part by name, in the order in which they are taken; the first is always taken."""
