@@ -20,6 +20,7 @@ from nlakit.vectors import bootstrap_draws, bootstrap_interval, fve
 HELDOUT = "heldout"
 """The split of every measure that this package takes."""
 
+FloatArray = npt.NDArray[np.floating]
 Values = Tensor | npt.NDArray[np.floating] | Sequence[float]
 
 
@@ -67,6 +68,16 @@ class Estimator:
         low, high = np.nanquantile(ratios_R, [0.025, 0.975]) if len(above_G) > 1 else (np.nan, np.nan)
         return self._measure(name, float(above.sum() / below.sum()), float(low), float(high), len(above))
 
+    def auroc(self, name: str, scores_N: Values, labels_N: Values, documents_N: Sequence[str]) -> Measure:
+        """Return the probability that what is labelled true scores above what is not, ties counting half."""
+        scores, labels = np.asarray(scores_N, dtype=np.float64), np.asarray(labels_N, dtype=bool)
+        index_N, draws = bootstrap_draws(documents_N, self.resamples, self.seed)
+        with np.errstate(invalid="ignore"):
+            drawn_R = [weighted_auroc(scores, labels, drawn_G[index_N]) for draws_RG in draws for drawn_G in draws_RG]
+        low, high = np.nanquantile(drawn_R, [0.025, 0.975]) if index_N.max() else (np.nan, np.nan)
+        value = weighted_auroc(scores, labels, np.ones(len(scores)))
+        return self._measure(name, value, float(low), float(high), len(scores))
+
     def _measure(self, name: str, value: float, low: float, high: float, n: int) -> Measure:
         """Build a measure under a registered name."""
         definition_of(name)
@@ -75,3 +86,14 @@ class Estimator:
         if not np.isfinite([low, high]).all():  # rows of one document say nothing about others
             return Measure(value=value, n=n, split=HELDOUT)
         return Measure(value=value, low=low, high=high, n=n, split=HELDOUT)
+
+
+def weighted_auroc(scores_N: FloatArray, labels_N: npt.NDArray[np.bool_], weights_N: FloatArray) -> float:
+    """Return the AUROC when row n stands there ``weights_N[n]`` times; nan where all are labelled alike."""
+    levels, place_N = np.unique(scores_N, return_inverse=True)
+    hits = np.bincount(place_N, weights=weights_N * labels_N, minlength=len(levels))
+    misses = np.bincount(place_N, weights=weights_N * ~labels_N, minlength=len(levels))
+    if not hits.sum() or not misses.sum():
+        return float("nan")
+    below = np.concatenate([[0.0], np.cumsum(misses)[:-1]])
+    return float((hits * (below + misses / 2)).sum() / (hits.sum() * misses.sum()))

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from nlakit.errors import InternalError
-from nlakit.evaluate.definitions import reconstruction, target, truth, use, words
+from nlakit.evaluate.definitions import reconstruction, support, target, truth, use, words
 from nlakit.evaluate.definitions.definition import MeasureDefinition, Need, Unit
 
 _DEFINITIONS: tuple[MeasureDefinition, ...] = (
@@ -24,6 +24,7 @@ _DEFINITIONS: tuple[MeasureDefinition, ...] = (
     *truth.DEFINITIONS,
     *use.DEFINITIONS,
     *words.DEFINITIONS,
+    *support.DEFINITIONS,
     *target.DEFINITIONS,
 )
 

@@ -47,6 +47,7 @@ PARTS: dict[str, Part] = {
         ),
         Part("truth", "claims", "Claims held against the truth, and against what linear probes find in the vectors."),
         Part("words", "edited explanations", "What is left when explanations are edited, and what single claims do."),
+        Part("support", "support of claims", "Whether the support score tells true claims from false ones."),
     )
 }
 """Every part by name, in the order in which they are taken; the first is always taken."""
