@@ -1,0 +1,97 @@
+"""Clauses and words of any text: the pieces that claims are read from, with their places and without their meaning."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from nlakit.claims.frames import QUOTES, is_value
+
+_QUOTATION = r"\"[^\"\n]*\"|“[^”\n]*”|«[^»\n]*»"
+_BOUNDARY = re.compile(rf"(?P<quotation>{_QUOTATION})|[.!?;,](?=\s|$)|\n")
+_WORD = re.compile(rf"{_QUOTATION}|[^\W_](?:[\w'’.,:/-]*\w)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word, a number, or a whole quotation with its marks."""
+
+    text: str
+    start: int
+    """Where it begins in the text, in characters."""
+
+    @property
+    def end(self) -> int:
+        """Where it ends in the text, in characters."""
+        return self.start + len(self.text)
+
+    @property
+    def quoted(self) -> bool:
+        """Whether it is a quotation."""
+        return self.text[0] in QUOTES
+
+    @property
+    def number(self) -> bool:
+        """Whether it has a digit."""
+        return not self.quoted and is_value(self.text)
+
+    @property
+    def capitalised(self) -> bool:
+        """Whether it begins with a capital letter."""
+        return self.text[0].isupper()
+
+    @property
+    def inside(self) -> tuple[int, int]:
+        """Where the words between quotation marks begin and end in the text; the word itself where it is no quotation."""
+        return (self.start + 1, self.end - 1) if self.quoted else (self.start, self.end)
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """Words between two marks."""
+
+    text: str
+    start: int
+    """Where it begins in the text, in characters."""
+    opens: bool
+    """Whether a sentence begins here, where a capital letter says nothing."""
+
+    @property
+    def end(self) -> int:
+        """Where it ends in the text, in characters."""
+        return self.start + len(self.text)
+
+    def words(self) -> list[Word]:
+        """Return the words in order; a quotation is one word."""
+        return words(self.text, self.start)
+
+
+def clauses(text: str) -> Iterator[Clause]:
+    """Yield what stands between sentence ends, semicolons, commas and line breaks; marks inside quotations do not count.
+
+    A quotation that ends in such a mark ends its clause. A stop behind a short form ("Mr. Hill") is taken for a sentence end.
+    """
+    begin, opens = 0, True
+    for match in _BOUNDARY.finditer(text):
+        mark = match.group()
+        if match["quotation"]:
+            mark = mark[-2]
+            if mark not in ".!?;,":
+                continue
+        yield from _clause(text, begin, match.end() if match["quotation"] else match.start(), opens)
+        begin, opens = match.end(), mark not in ",;"
+    yield from _clause(text, begin, len(text), opens)
+
+
+def words(text: str, start: int = 0) -> list[Word]:
+    """Return the words of a text that begins at ``start``; a quotation is one word."""
+    return [Word(match.group(), start + match.start()) for match in _WORD.finditer(text)]
+
+
+def _clause(text: str, begin: int, end: int, opens: bool) -> Iterator[Clause]:
+    """Yield the clause between two places, without the spaces and marks around it; nothing where it has no word."""
+    found = [match.span() for match in _WORD.finditer(text, begin, end)]
+    if found:
+        first, last = found[0][0], found[-1][1]
+        yield Clause(text[first:last], first, opens)
