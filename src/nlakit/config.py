@@ -221,6 +221,8 @@ class GroundConfig(Settings):
     by: Literal["nothing", "likelihood", "swap", "probes"] = "nothing"
     """``likelihood``: a first-round verbalizer finds the claim's value probable; ``swap``: a first-round reconstructor misses it
     when it is exchanged; ``probes``: a linear probe finds it (needs known truth); ``nothing`` keeps the teacher's text (LOG.md)."""
+    claims: Literal["corpus", "frames"] = "corpus"
+    """Who finds the claims in a text: the corpus's own reader, where it has one, or ``frames`` learnt from the texts alone."""
     threshold: Rate | None = None
     """Score that a kept claim has to exceed; none for the sign's own: a probability of 0.5, or a rise of the error by 0.02 Var."""
     epochs: Rate = 1.0

@@ -1,89 +1,97 @@
-"""Any explanation as sentences of clauses: what edits of a text move, drop and cut.
-
-Sentences end at ``.``, ``!`` and ``?`` before white space and at line ends, clauses at commas and semicolons before white
-space, so that "1,000" and "3.5" stay whole.
-"""
+"""Clauses and words of any text: the pieces that claims are read from, with their places and without their meaning."""
 
 from __future__ import annotations
 
-import random
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-from nlakit.config import derive_seed
+from nlakit.claims.frames import QUOTES, is_value
 
-_SENTENCE_ENDS = re.compile(r"((?<=[.!?])\s+|(?<=[.!?][\"”’')])\s+|\s*\n\s*)")
-_WORD = re.compile(r"\w+")
-_CLAUSE_ENDS = re.compile(r"\s*[,;](?:\s+|$)")
+_QUOTATION = r"\"[^\"\n]*\"|“[^”\n]*”|«[^»\n]*»"
+_BOUNDARY = re.compile(rf"(?P<quotation>{_QUOTATION})|[.!?;,](?=\s|$)|\n")
+_WORD = re.compile(rf"{_QUOTATION}|[^\W_](?:[\w'’.,:/-]*\w)?")
 
 
 @dataclass(frozen=True, slots=True)
-class Sentence:
-    """The clauses of one sentence, as they are written but for single spaces."""
+class Word:
+    """A word, a number, or a whole quotation with its marks."""
 
-    clauses: tuple[str, ...]
-    mark: str = "."
-    """What ends it: ``.``, ``!``, ``?``, or nothing where the text just stops."""
-    gap: str = " "
-    """What stands behind it: a space, or line breaks as they are written, since they may part the snippets of an explanation."""
+    text: str
+    start: int
+    """Where it begins in the text, in characters."""
 
+    @property
+    def end(self) -> int:
+        """Where it ends in the text, in characters."""
+        return self.start + len(self.text)
 
-def sentences(text: str) -> list[Sentence]:
-    """Return the sentences of a text; what has no letter and no digit is left out."""
-    parts = _SENTENCE_ENDS.split(text.strip())
-    found = []
-    for written, gap in zip(parts[::2], [*parts[1::2], " "], strict=True):
-        pieces = _CLAUSE_ENDS.split(written.rstrip(".!? "))
-        clauses = tuple(" ".join(clause.split()) for clause in pieces if re.search(r"\w", clause))
-        if clauses:
-            mark = written[-1] if written[-1] in ".!?" else ""
-            found.append(Sentence(clauses, mark, gap if "\n" in gap else " "))
-    return found
+    @property
+    def quoted(self) -> bool:
+        """Whether it is a quotation."""
+        return self.text[0] in QUOTES
 
+    @property
+    def number(self) -> bool:
+        """Whether it has a digit."""
+        return not self.quoted and is_value(self.text)
 
-def joined(found: Iterable[Sentence]) -> str:
-    """Return sentences as one text, each begun large, with commas between clauses; one without clauses is left out."""
-    text = ""
-    for sentence in found:
-        if sentence.clauses:
-            said = ", ".join(sentence.clauses)
-            text += said[0].upper() + said[1:] + sentence.mark + sentence.gap
-    return text.rstrip()
+    @property
+    def capitalised(self) -> bool:
+        """Whether it begins with a capital letter."""
+        return self.text[0].isupper()
 
-
-def capitals(texts: Iterable[str]) -> frozenset[str]:
-    """Return the words that stand with a capital inside a sentence: names, which keep it when a clause moves."""
-    found: set[str] = set()
-    for text in texts:
-        for sentence in sentences(text):
-            words = [word for clause in sentence.clauses for word in _WORD.findall(clause)]
-            found.update(word for word in words[1:] if word[0].isupper())
-    return frozenset(found)
+    @property
+    def inside(self) -> tuple[int, int]:
+        """Where the words between quotation marks begin and end in the text; the word itself where it is no quotation."""
+        return (self.start + 1, self.end - 1) if self.quoted else (self.start, self.end)
 
 
-def shuffled(text: str, seed: int, names: frozenset[str], *, keep_last: bool = False) -> str:
-    """Return the sentences in random order, and the clauses of each; ``names`` are the words that keep their capital.
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """Words between two marks."""
 
-    With ``keep_last`` the last sentence stays as it is, where it is.
+    text: str
+    start: int
+    """Where it begins in the text, in characters."""
+    opens: bool
+    """Whether a sentence begins here, where a capital letter says nothing."""
+
+    @property
+    def end(self) -> int:
+        """Where it ends in the text, in characters."""
+        return self.start + len(self.text)
+
+    def words(self) -> list[Word]:
+        """Return the words in order; a quotation is one word."""
+        return words(self.text, self.start)
+
+
+def clauses(text: str) -> Iterator[Clause]:
+    """Yield what stands between sentence ends, semicolons, commas and line breaks; marks inside quotations do not count.
+
+    A quotation that ends in such a mark ends its clause. A stop behind a short form ("Mr. Hill") is taken for a sentence end.
     """
-    rng = random.Random(derive_seed(seed, "shuffle", text))
-    found = sentences(text)
-    kept = found[-1:] if keep_last else []
-    moved = [_with_moved_clauses(sentence, rng, names) for sentence in found[: len(found) - len(kept)]]
-    rng.shuffle(moved)
-    return joined([*moved, *kept])
+    begin, opens = 0, True
+    for match in _BOUNDARY.finditer(text):
+        mark = match.group()
+        if match["quotation"]:
+            mark = mark[-2]
+            if mark not in ".!?;,":
+                continue
+        yield from _clause(text, begin, match.end() if match["quotation"] else match.start(), opens)
+        begin, opens = match.end(), mark not in ",;"
+    yield from _clause(text, begin, len(text), opens)
 
 
-def _with_moved_clauses(sentence: Sentence, rng: random.Random, names: frozenset[str]) -> Sentence:
-    """Return a sentence with its clauses in random order."""
-    first, *rest = sentence.clauses
-    clauses = [_small(first, names), *rest]
-    rng.shuffle(clauses)
-    return replace(sentence, clauses=tuple(clauses))
+def words(text: str, start: int = 0) -> list[Word]:
+    """Return the words of a text that begins at ``start``; a quotation is one word."""
+    return [Word(match.group(), start + match.start()) for match in _WORD.finditer(text)]
 
 
-def _small(clause: str, names: frozenset[str]) -> str:
-    """Return a sentence's first clause as it would stand inside: without its capital, but for a name."""
-    word = _WORD.match(clause)
-    return clause if word is None or word.group() in names else clause[0].lower() + clause[1:]
+def _clause(text: str, begin: int, end: int, opens: bool) -> Iterator[Clause]:
+    """Yield the clause between two places, without the spaces and marks around it; nothing where it has no word."""
+    found = [match.span() for match in _WORD.finditer(text, begin, end)]
+    if found:
+        first, last = found[0][0], found[-1][1]
+        yield Clause(text[first:last], first, opens)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from nlakit.claims.clauses import joined, sentences
+from nlakit.claims.sentences import joined, sentences
 from nlakit.config import derive_seed
 from nlakit.truth import Claim
 

@@ -15,11 +15,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
+from nlakit.claims.anytext import STATEMENT
 from nlakit.claims.exchange import ClaimReader, Pool, without
 from nlakit.claims.leverage import leverages
-from nlakit.claims.likelihood import span_scores
+from nlakit.claims.likelihood import Span, span_log_probs, span_scores
 from nlakit.claims.probes import Probes
 from nlakit.models.reconstructor import Reconstructor
 from nlakit.models.verbalizer import Verbalizer
@@ -56,10 +58,14 @@ class Sign(Protocol):
 class LikelihoodSign:
     """The probability that a verbalizer taught the whole text gives a claim's value, given the vector and what stands before.
 
-    It is in [0, 1], and where it is below one half the vector leaves the value open: whoever writes it down guesses.
+    It is in [0, 1], and where it is below one half the vector leaves the value open: whoever writes it down guesses. A whole
+    statement can be worded in too many ways for that; it scores the probability that it was written of its own vector and
+    not of one of the others, each being as likely before: ``p / (p + mean of p under the others)``.
     """
 
     verbalizer: Verbalizer
+    others_KD: Tensor
+    """Vectors of other documents."""
     repeats: bool = True
 
     def scores(
@@ -69,10 +75,38 @@ class LikelihoodSign:
         claims_N: Sequence[Sequence[Claim]],
         rows: Sequence[int],  # noqa: ARG002 - the text itself is scored
     ) -> list[list[Score]]:
-        """One forward pass a text."""
+        """One forward pass a text, and K more where it makes a whole statement."""
         spans_N = [[(claim.value_start, claim.value_end) for claim in claims] for claims in claims_N]
         found_N = span_scores(self.verbalizer, vectors_ND, texts, spans_N)
-        return [[Score(math.exp(score.log_prob), score.contradicted) for score in found] for found in found_N]
+        elsewhere_N = self._elsewhere(texts, spans_N, claims_N)
+        return [
+            [
+                Score(own_share(found.log_prob, [log_probs[place] for log_probs in elsewhere]))
+                if claim.slot == STATEMENT
+                else Score(math.exp(found.log_prob), found.contradicted)
+                for place, (claim, found) in enumerate(zip(claims, founds, strict=True))
+            ]
+            for claims, founds, elsewhere in zip(claims_N, found_N, elsewhere_N, strict=True)
+        ]
+
+    def _elsewhere(
+        self, texts: Sequence[str], spans_N: Sequence[Sequence[Span]], claims_N: Sequence[Sequence[Claim]]
+    ) -> list[list[list[float]]]:
+        """Return the log-probabilities of the spans of each text under the other vectors; none where no statement is made."""
+        rows = [row for row, claims in enumerate(claims_N) if any(claim.slot == STATEMENT for claim in claims)]
+        found: list[list[list[float]]] = [[] for _ in texts]
+        given, spans = [texts[row] for row in rows], [spans_N[row] for row in rows]
+        for other_D in self.others_KD if rows else ():
+            scored = span_log_probs(self.verbalizer, other_D.expand(len(rows), -1), given, spans)
+            for row, log_probs in zip(rows, scored, strict=True):
+                found[row].append(log_probs)
+        return found
+
+
+def own_share(log_prob: float, others: Sequence[float]) -> float:
+    """Return ``p / (p + mean of the others)`` from log-probabilities in nats."""
+    mean = float(torch.logsumexp(torch.tensor(others, dtype=torch.float64), dim=0)) - math.log(len(others))
+    return float(torch.sigmoid(torch.tensor(log_prob - mean, dtype=torch.float64)))
 
 
 @dataclass(frozen=True)

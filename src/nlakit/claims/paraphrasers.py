@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nlakit import plugins
-from nlakit.claims.clauses import capitals, shuffled
+from nlakit.claims.sentences import capitals, shuffled
 from nlakit.config import fingerprint
 from nlakit.paraphrase import Paraphraser, Rewording
 

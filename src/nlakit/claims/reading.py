@@ -10,22 +10,11 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from nlakit.claims.exchange import ClaimReader
-from nlakit.claims.readers import truth_reader
+from nlakit.claims.readers import claim_reader
 from nlakit.claims.signals import Read, claim_signals
-from nlakit.claims.statements import StatementReader
 from nlakit.claims.support import shipped
 from nlakit.models.pair import Pair
 from nlakit.models.readings import SUPPORT_SAMPLES, Reading, ScoredExplanation, SupportedClaim, neighbours_of
-
-
-def claim_reader_of(pair: Pair) -> ClaimReader:
-    """Return who reads the claims of a pair's explanations: the truth plugin of its corpus, or one that takes any text.
-
-    Of the truth plugin only its knowledge of the language is used.
-    """
-    corpus = pair.card.data.get("corpus", {}).get("name", "")
-    return truth_reader(corpus) or StatementReader()
 
 
 def with_support(pair: Pair, readings: Sequence[Reading], vectors_TD: Tensor, seed: int) -> list[Reading]:
@@ -56,7 +45,7 @@ def with_support(pair: Pair, readings: Sequence[Reading], vectors_TD: Tensor, se
         for item in reading.explanations:
             reads.append(Read(item.explanation, samples[row * SUPPORT_SAMPLES : (row + 1) * SUPPORT_SAMPLES], around))
             rows.append(row)
-    reader, calibration = claim_reader_of(pair), pair.card.support or shipped()
+    reader, calibration = claim_reader(pair.card), pair.card.support or shipped()
     found = iter(claim_signals(pair.verbalizer, pair.reconstructor, variance, reader, vectors_ND[rows], reads, seed))
 
     def supported(item: ScoredExplanation) -> ScoredExplanation:

@@ -11,8 +11,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from nlakit.claims.clauses import Sentence, joined, sentences
 from nlakit.claims.exchange import Pool, exchanged, tidy
+from nlakit.claims.sentences import Sentence, joined, sentences
 from nlakit.config import derive_seed
 from nlakit.truth import Claim, Level
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 
-from nlakit.claims.clauses import Sentence, joined, sentences
+from nlakit.claims.sentences import Sentence, joined, sentences
 from nlakit.config import derive_seed, fingerprint
 from nlakit.paraphrase import Rewording
 from nlakit.terrarium.claims import SLOTS, TerrariumTruth

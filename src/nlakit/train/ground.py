@@ -28,7 +28,7 @@ import pyarrow as pa
 from nlakit.claims.exchange import ClaimReader, Pool
 from nlakit.claims.grounding import Grounded, LikelihoodSign, ProbeSign, Sign, SwapSign, ground
 from nlakit.claims.probes import fit_probes
-from nlakit.claims.readers import truth_reader
+from nlakit.claims.readers import fitted_reader, truth_reader
 from nlakit.config import Recipe, derive_seed, fingerprint
 from nlakit.data import annotate
 from nlakit.data.annotate import load_explanations, read_annotations, write_annotations
@@ -38,6 +38,7 @@ from nlakit.explanations import Outcome
 from nlakit.progress import Progress
 from nlakit.runs import RunFolder
 from nlakit.storage import write_json
+from nlakit.train.batches import permutation
 from nlakit.train.rewording import Reworder
 from nlakit.train.rounds import Beginning, reconstructor_half, taught_rows, training_statistics, verbalizer_half
 from nlakit.train.supervised import Job, train_half
@@ -46,6 +47,8 @@ from nlakit.truth import TruthReader
 STAGE = "ground"
 THRESHOLDS = {"likelihood": 0.5, "swap": 0.02, "probes": 0.5}
 """Score that a kept claim has to exceed: what is more probable than not, and what exchanging it costs in units of Var."""
+OTHERS = 4
+"""Vectors against which a whole statement is held: those of rows drawn by lot."""
 PROBE_ROWS = 12_000
 """Rows that the probes of each half of the documents are fitted on."""
 
@@ -71,7 +74,7 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
     if folder.check_stage(STAGE, settings, stage.path) == "done":
         return stage.path
     stage.begin(settings)
-    reader = _reader(recipe)
+    reader = _reader(recipe, explained.path)
     sign = _sign(recipe, beginning, folder, reader, progress)
     threshold = THRESHOLDS[config.by] if config.threshold is None else config.threshold
     tally = Tally()
@@ -181,9 +184,12 @@ def _ground_shard(
     return table.set_column(table.schema.get_field_index("text"), table.schema.field("text"), pa.array(texts)), tally
 
 
-def _reader(recipe: Recipe) -> ClaimReader:
-    """Return who finds the claims."""
-    return _truth(recipe)
+def _reader(recipe: Recipe, explained: Path) -> ClaimReader:
+    """Return who finds the claims; frames are learnt from what the warm start would learn from."""
+    if recipe.ground.by == "probes":
+        return _truth(recipe)
+    texts = [text for split in ("av", "ar") for text in load_explanations(explained, split)[1]]
+    return fitted_reader(recipe.corpus.name, texts, any_text=recipe.ground.claims == "frames")
 
 
 def _truth(recipe: Recipe) -> TruthReader:
@@ -215,7 +221,8 @@ def _sign(recipe: Recipe, beginning: Beginning, folder: RunFolder, reader: Claim
         job = Job(config, seed, metrics, checkpoints, progress, recipe.memory.fill)
         if split == "av":
             train_half(verbalizer_half(verbalizer, rows, config, seed), job)
-            return LikelihoodSign(verbalizer)
+            others = permutation(len(rows.row_ids), seed, "others")[:OTHERS].tolist()
+            return LikelihoodSign(verbalizer, rows.vectors(others))
         reconstructor = beginning.reconstructor()
         reworder = Reworder.of(recipe.corpus.name, 0.0)  # the texts as they are: their wording is not what is tested
         train_half(reconstructor_half(reconstructor, rows, config, stats.variance, reworder, seed), job)

@@ -31,7 +31,7 @@ from typing import Any
 import pyarrow as pa
 from torch import Tensor
 
-from nlakit.claims.readers import truth_reader
+from nlakit.claims.readers import claim_reader
 from nlakit.config import Recipe, TrainConfig, derive_seed, fingerprint
 from nlakit.data import extract
 from nlakit.data.store import Store
@@ -103,7 +103,7 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
         return output
     pair = Pair.from_pretrained(warm.path / "pair", load_target=False)
     pair.verbalizer.require_room(config.max_new_tokens)
-    reader = truth_reader(recipe.corpus.name) if config.agreement else None
+    reader = claim_reader(pair.card) if config.agreement else None
     learner = Learner.of(pair, config.optimizer, Reworder.of(recipe.corpus.name, config.rewordings), reader)
     learner.compute(recipe.memory, pair.card.target.dtype)
     rows = PromptRows.load(store, config, seed)

@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from nlakit.card import Card, TargetRecord
+from nlakit.claims.anytext import FrameReader
+from nlakit.claims.readers import fitted_reader
 from nlakit.config import NOTHING, Recipe, fingerprint
 from nlakit.data import annotate
 from nlakit.data.annotate import load_explanations
@@ -81,7 +83,9 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
         **{f"rows_too_long_{split}": found.left_out for split, found in rows.items()},
     }
     teacher = annotate.recorded_teacher(folder)
-    card = _card(recipe, beginning, scale, stats, figures, teacher)
+    reader = fitted_reader(recipe.corpus.name, rows["av"].texts)
+    claims = {"claims": reader.to_json()} if isinstance(reader, FrameReader) else {}
+    card = _card(recipe, beginning, scale, stats, figures, teacher, claims)
     Pair(beginning.target, verbalizer, reconstructor, card).save(output)
     stage.finish(settings, {"pair": fingerprint(weight_hashes(output)), **figures})
     shutil.rmtree(job.checkpoints, ignore_errors=True)
@@ -95,8 +99,9 @@ def _card(
     stats: VectorStats,
     figures: dict[str, float],
     teacher: dict[str, Any],
+    claims: dict[str, Any],
 ) -> Card:
-    """The contract between both halves, the target and the data; ``teacher`` is what a teacher wants to be kept of it."""
+    """The contract between both halves, the target and the data; ``teacher`` and ``claims`` are what is kept of who wrote it."""
     return Card(
         name=recipe.name,
         target=TargetRecord.of(beginning.target),
@@ -111,6 +116,7 @@ def _card(
             "extract": recipe.extract.model_dump(mode="json", exclude={"workers"}),
             "annotate": annotate.teacher_settings(recipe.annotate),
             "ground": recipe.ground.model_dump(mode="json"),
+            **claims,
             **({"teacher": teacher} if teacher else {}),
             "seed": recipe.seed,
         },

@@ -1,37 +1,45 @@
-"""Texts as sentences of clauses."""
+"""Clauses and words with their places."""
 
 from __future__ import annotations
 
 import pytest
 
-from nlakit.claims.clauses import Sentence, joined, sentences
+from nlakit.claims.clauses import clauses, words
 
 
-def test_sentences_and_clauses_by_hand() -> None:
-    """Marks stay with their sentences; commas and semicolons part clauses; numbers stay whole."""
-    found = sentences('It costs 1,000; or 3.5, really! He said "Stop." Then nothing')
-
-    assert found == [
-        Sentence(("It costs 1,000", "or 3.5", "really"), "!"),
-        Sentence(('He said "Stop."',), ""),
-        Sentence(("Then nothing",), ""),
-    ]
-
-
-def test_line_breaks_end_sentences_and_are_kept() -> None:
-    """Snippets that stand on lines of their own stay so, with or without a mark."""
-    text = "A story, told.\n\nAbout Mia\nThe end."
-
-    assert [sentence.gap for sentence in sentences(text)] == ["\n\n", "\n", " "]
-    assert joined(sentences(text)) == text
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("One, two; three. Four!", ["One", "two", "three", "Four"]),
+        ('It ends with "a, b. c", as said.', ['It ends with "a, b. c"', "as said"]),
+        ('It ends with "a b." It begins late.', ['It ends with "a b."', "It begins late"]),
+        ("About 3.5 of 1,000 rows", ["About 3.5 of 1,000 rows"]),
+        ("- first line\n- second line", ["first line", "second line"]),
+        (", . ;", []),
+        ("", []),
+    ],
+)
+def test_clauses_end_at_marks_outside_quotations(text: str, expected: list[str]) -> None:
+    """Sentence ends, semicolons, commas and line breaks part clauses; those in quotations and numbers do not."""
+    assert [clause.text for clause in clauses(text)] == expected
 
 
-@pytest.mark.parametrize("text", ["", " . ", "A. B, c! D?", "One 1,000, two.", 'He said "Stop." Then nothing'])
-def test_joining_turns_splitting_round(text: str) -> None:
-    """A text that is well set comes back as it was; one without words comes back empty."""
-    assert joined(sentences(text)) == (text if any(char.isalnum() for char in text) else "")
+def test_clauses_know_their_place_and_whether_they_open_a_sentence() -> None:
+    """Each clause stands where it says, and only the first of a sentence opens it."""
+    text = 'One, two "x." Three; four.'
+    found = list(clauses(text))
+    assert all(text[clause.start : clause.end] == clause.text for clause in found)
+    assert [clause.opens for clause in found] == [True, False, True, False]
 
 
-def test_what_lost_its_words_is_left_out() -> None:
-    """Marks that stand alone go, and each sentence begins large."""
-    assert joined(sentences("This is, , a  story. , . with Mia,.")) == "This is, a story. With Mia."
+def test_words_are_numbers_quotations_and_capitalised() -> None:
+    """A quotation is one word with its marks, and marks around other words are left out."""
+    text = 'Anna\'s (old) "big cat" is 3.5, x2'
+    found = words(text, start=10)
+    assert [word.text for word in found] == ["Anna's", "old", '"big cat"', "is", "3.5", "x2"]
+    assert [word.quoted for word in found] == [False, False, True, False, False, False]
+    assert [word.number for word in found] == [False, False, False, False, True, True]
+    assert [word.capitalised for word in found] == [True, False, False, False, False, False]
+    assert (found[2].start, found[2].end) == (10 + text.index('"'), 10 + text.index(" is"))
+    first, last = found[2].inside
+    assert text[first - 10 : last - 10] == "big cat"

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import pytest
 import torch
 from tests.unit.claims.making import KEYED, keyed_claims
 
-from nlakit.claims.grounding import ProbeSign, Score, ground
+from nlakit.claims.anytext import FrameReader
+from nlakit.claims.grounding import LikelihoodSign, ProbeSign, Score, ground, own_share
+from nlakit.claims.likelihood import span_log_probs
 from nlakit.claims.probes import fit_probes
+from nlakit.testing import tiny_pair
 from nlakit.truth import Claim
 
 VECTORS = torch.zeros((3, 4))
@@ -63,6 +68,30 @@ def test_a_sign_that_does_not_look_at_the_text_is_asked_once() -> None:
     sign = Fixed({"park": 0.1, "sad": 0.9}, leans_on={"sad": "park"}, repeats=False)
     assert ground(["Place park, mood sad."], VECTORS[:1], Reader(), sign, threshold=0.5)[0].text == "Mood sad."
     assert sign.asked == [1]
+
+
+def test_own_share_by_hand() -> None:
+    """As probable as elsewhere is one half; nine times as probable as the mean of the others is nine tenths."""
+    assert own_share(math.log(0.2), [math.log(0.1), math.log(0.3)]) == pytest.approx(0.5)
+    assert own_share(math.log(0.9), [math.log(0.1)]) == pytest.approx(0.9)
+    assert own_share(-2000.0, [-3000.0]) == pytest.approx(1.0)
+
+
+def test_a_value_is_scored_by_its_probability_and_a_statement_against_other_vectors() -> None:
+    """A frame's value has the probability of its tokens; a clause without a frame that of being about its own vector."""
+    verbalizer = tiny_pair().verbalizer
+    generator = torch.Generator().manual_seed(0)
+    vectors_ND, others_KD = torch.randn((1, 32), generator=generator), torch.randn((3, 32), generator=generator)
+    text = "Kept in the box. The cat sat."
+    reader = FrameReader({"kept in the _": "detail"})
+    claims = reader.claims(text)
+    scores = LikelihoodSign(verbalizer, others_KD).scores(vectors_ND, [text], [claims], [0])[0]
+    spans = [[(claim.value_start, claim.value_end) for claim in claims]]
+    value, clause = span_log_probs(verbalizer, vectors_ND, [text], spans)[0]
+    elsewhere = [span_log_probs(verbalizer, other_D[None], [text], spans)[0][1] for other_D in others_KD]
+    assert [claim.slot for claim in claims] == ["kept in the _", "statement"]
+    assert scores[0].value == pytest.approx(math.exp(value), rel=1e-4)
+    assert scores[1].value == pytest.approx(own_share(clause, elsewhere), rel=1e-4)
 
 
 def test_probes_keep_what_they_find_and_contradict_what_is_false() -> None:

@@ -7,8 +7,8 @@ from collections import Counter
 
 from tests.unit.claims.making import claim_in
 
-from nlakit.claims.clauses import capitals, shuffled
 from nlakit.claims.exchange import Pool
+from nlakit.claims.sentences import capitals, shuffled
 from nlakit.evaluate.edits import cut_to, half_dropped, prose_only, quotes_only, value_swapped
 
 TEXT = "This is a story. Ada also there, coloured red, about Mia. Ends on the, next an object."

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from nlakit import plugins
-from nlakit.claims.clauses import capitals, shuffled
 from nlakit.claims.exchange import Pool
 from nlakit.claims.leverage import Leverage, leverages, text_errors
+from nlakit.claims.sentences import capitals, shuffled
 from nlakit.evaluate import edits
 from nlakit.evaluate.bench import Bench
 from nlakit.evaluate.definitions.words import DEFINITIONS, FLIPPED
