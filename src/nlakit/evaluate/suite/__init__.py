@@ -46,6 +46,10 @@ PARTS: dict[str, Part] = {
             "What the teacher's words carry, and what the verbalizer takes from its vector.",
         ),
         Part("truth", "claims", "Claims held against the truth, and against what linear probes find in the vectors."),
+        Part(
+            "identify", "own vector among others", "Whether a text picks its own vector out among those of other rows."
+        ),
+        Part("splice", "splicing", "What the target does with the rebuilt vector in place of its own."),
         Part("words", "edited explanations", "What is left when explanations are edited, and what single claims do."),
         Part("support", "support of claims", "Whether the support score tells true claims from false ones."),
     )
