@@ -73,6 +73,14 @@ class Claim:
 
 
 @runtime_checkable
+class Speaker(Protocol):
+    """What a truth plugin may be besides: one that can say facts in its corpus's language."""
+
+    def say(self, facts: Mapping[str, str]) -> str:
+        """Return a text that claims these facts, one value a slot, and nothing else."""
+
+
+@runtime_checkable
 class TruthReader(Protocol):
     """Reads claims from text and judges them; every method is pure."""
 

@@ -13,11 +13,14 @@ from torch import Tensor
 from nlakit.card import Card
 from nlakit.config import Recipe
 from nlakit.data.corpus import load_corpus
-from nlakit.errors import RunError
+from nlakit.errors import NotFoundError, RunError
 from nlakit.evaluate import bench, report, runner
+from nlakit.evaluate.contents import ReportData
 from nlakit.evaluate.evaluation import Evaluation
 from nlakit.evaluate.fidelity import constant_errors
+from nlakit.evaluate.measures import REGISTRY
 from nlakit.evaluate.rows import rebuild_rows
+from nlakit.evaluate.suite import PARTS
 from nlakit.explanations import Outcome
 from nlakit.models.pair import WARM_START, Pair
 from nlakit.models.sampler import Sample
@@ -35,6 +38,8 @@ REQUIRED = (
     "claims_true_theme", "claims_true_entity", "claims_true_detail", "claims_related", "claims_per_explanation",
     "claims_held", "facts_mentioned", "cross_entropy_true", "cross_entropy_shuffled",
 )  # fmt: skip
+CORE = ("outputs", "controls", "warm_start", "teacher", "truth")
+"""Parts whose measures can be foretold for an untrained pair."""
 SILENT = Progress(silent=True)
 
 
@@ -56,7 +61,7 @@ def save_pair(recipe: Recipe, folder: Path, *, warm_start: bool = True) -> Path:
 @pytest.fixture
 def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
     toy.install(monkeypatch)
-    return toy.toy_recipe(tmp_path / "world")
+    return toy.toy_recipe(tmp_path / "world", evaluate={"parts": CORE})
 
 
 def speak_truth(monkeypatch: pytest.MonkeyPatch, recipe: Recipe) -> None:
@@ -154,7 +159,7 @@ def test_controls_take_the_vector_or_the_text_away(
 
 def test_what_is_missing_is_left_out_with_its_reason(recipe: Recipe, tmp_path: Path) -> None:
     """Without truth, warm start and teacher the measures that need them are absent, each with a reason."""
-    plain = toy.tiny_recipe(tmp_path / "plain")
+    plain = toy.tiny_recipe(tmp_path / "plain", evaluate={"parts": CORE})
     folder = save_pair(plain, tmp_path / "pair", warm_start=False)
     card = Card.load(folder)
     card.model_copy(update={"data": {k: v for k, v in card.data.items() if k != "annotate"}}).save(folder)
@@ -202,3 +207,28 @@ def test_results_on_the_card_do_not_break_the_pair(recipe: Recipe, tmp_path: Pat
     Card.load(folder).model_copy(update={"results": evaluation.measures}).save(folder)
     assert Pair.from_pretrained(folder).card.results["fve"].n == 12
     assert (folder / WARM_START).is_dir()
+
+
+def test_every_part_is_taken_of_any_pair(recipe: Recipe, tmp_path: Path) -> None:
+    """Each defined measure of the parts that were asked for has a value or a reason, and tables reach the report."""
+    folder = save_pair(recipe, tmp_path / "pair")
+    config = recipe.evaluate.model_copy(update={"parts": ("all",)})
+    evaluation = runner.evaluate(folder, config, SILENT)
+    assert evaluation.parts == tuple(PARTS)
+    known = {name for name, definition in REGISTRY.items() if "grown target" not in definition.needs}
+    assert known == set(evaluation.measures) | set(evaluation.left_out)
+    assert not set(evaluation.measures) & set(evaluation.left_out)
+    page = report.write_report(ReportData("all", evaluation), tmp_path / "report").read_text()
+    for table in evaluation.tables.values():
+        assert table.title in page
+
+
+def test_only_what_was_asked_for_is_measured(recipe: Recipe, tmp_path: Path) -> None:
+    """The round trip always is; an unknown part is named with the nearest ones before any weights are loaded."""
+    folder = save_pair(recipe, tmp_path / "pair")
+    config = recipe.evaluate.model_copy(update={"parts": ("identify",)})
+    assert "retrieval_top1" in (measures := runner.evaluate(folder, config, SILENT).measures)
+    assert "fve" in measures
+    assert "fve_zero_vector" not in measures
+    with pytest.raises(NotFoundError, match="identify"):
+        runner.evaluate(tmp_path / "no pair", recipe.evaluate.model_copy(update={"parts": ("identity",)}), SILENT)

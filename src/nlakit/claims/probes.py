@@ -101,6 +101,17 @@ class Probes:
     slots: Mapping[str, SlotProbe]
     training_rows: int
 
+    def values(self, vectors_ND: Tensor, above: float) -> list[dict[str, str]]:
+        """Return for each row the likeliest value of each slot whose probability is above a bound."""
+        standard_ND = (_directions(vectors_ND) - self.center_D) / self.scale_D
+        found_N: list[dict[str, str]] = [{} for _ in vectors_ND]
+        for slot, probe in self.slots.items():
+            probability_NC = probe.probabilities(standard_ND)
+            for row, best in enumerate(probability_NC.argmax(axis=1)):
+                if probability_NC[row, best] > above:
+                    found_N[row][slot] = probe.classes[int(best)]
+        return found_N
+
     def check(self, vectors_ND: Tensor, facts_N: Sequence[Facts]) -> list[dict[str, FactCheck]]:
         """Return for each row what the probes say about each of its true facts, by slot."""
         if len(vectors_ND) != len(facts_N):

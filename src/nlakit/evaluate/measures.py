@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from nlakit.errors import InternalError
-from nlakit.evaluate.definitions import identify, reconstruction, support, target, truth, use, words
+from nlakit.evaluate.definitions import baselines, identify, reconstruction, support, target, truth, use, words
 from nlakit.evaluate.definitions.definition import MeasureDefinition, Need, Unit
 
 _DEFINITIONS: tuple[MeasureDefinition, ...] = (
@@ -26,6 +26,7 @@ _DEFINITIONS: tuple[MeasureDefinition, ...] = (
     *use.DEFINITIONS,
     *words.DEFINITIONS,
     *support.DEFINITIONS,
+    *baselines.DEFINITIONS,
     *target.DEFINITIONS,
 )
 

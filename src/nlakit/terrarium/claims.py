@@ -164,6 +164,11 @@ class TerrariumTruth:
             facts["next kind"] = KINDS[following["kind"]]
         return facts
 
+    def say(self, facts: Mapping[str, str]) -> str:
+        """Each fact with the first phrase of its slot, in the order of the slots."""
+        said = [slot.phrases[0].format(facts[name]) for name, slot in SLOTS.items() if name in facts]
+        return f"{', '.join(said)}." if said else ""
+
     def level(self, slot: str) -> Level:
         """How fine the facts of a slot are."""
         return SLOTS[slot].level

@@ -51,6 +51,12 @@ PARTS: dict[str, Part] = {
         ),
         Part("splice", "splicing", "What the target does with the rebuilt vector in place of its own."),
         Part("words", "edited explanations", "What is left when explanations are edited, and what single claims do."),
+        Part(
+            "baselines",
+            "other ways to read",
+            "Logit lens, SelfIE, warm start, nearest row, probes and text alone on the same rows.",
+            standard=False,
+        ),
         Part("support", "support of claims", "Whether the support score tells true claims from false ones."),
     )
 }
