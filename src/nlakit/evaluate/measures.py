@@ -16,12 +16,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from nlakit.errors import InternalError
-from nlakit.evaluate.definitions import reconstruction, target, truth, use
+from nlakit.evaluate.definitions import evidence, reconstruction, target, truth, use
 from nlakit.evaluate.definitions.definition import MeasureDefinition, Need, Unit
 
 _DEFINITIONS: tuple[MeasureDefinition, ...] = (
     *reconstruction.DEFINITIONS,
     *truth.DEFINITIONS,
+    *evidence.DEFINITIONS,
     *use.DEFINITIONS,
     *target.DEFINITIONS,
 )

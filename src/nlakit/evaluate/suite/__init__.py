@@ -46,6 +46,11 @@ PARTS: dict[str, Part] = {
             "What the teacher's words carry, and what the verbalizer takes from its vector.",
         ),
         Part("truth", "claims", "Claims held against the truth, and against what linear probes find in the vectors."),
+        Part(
+            "evidence",
+            "claims against the text",
+            "Claims held against the words of the text, or judged by a model, for corpora without a truth.",
+        ),
     )
 }
 """Every part by name, in the order in which they are taken; the first is always taken."""
