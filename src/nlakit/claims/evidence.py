@@ -1,8 +1,8 @@
 """String evidence: whether the words of a claim stand in the text, for corpora where nothing else knows what is true.
 
 The paper's study of confabulation (section 5.3; Fraser-Taliente et al. 2026) asks a judge model whether a claim about the
-context is true, false but related, or unrelated. Without a judge, words stand in for it: true means that all content words of the value
-are in the text, related that some are, unrelated that none is.
+context is true, false but related, or unrelated. Without a judge, words stand in for it: true means that all content words of
+the value are in the text, related that some are, unrelated that none is.
 
 This is evidence for claims about the *context* alone. It misses paraphrase (a "harbour" is not found in a text of ships, nor is a
 genre in any text) and takes words for claims (that Anna is in the text does not mean that she owns the cat). Compare it with what

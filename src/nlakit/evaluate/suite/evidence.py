@@ -3,76 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from nlakit.claims.anytext import FrameReader
 from nlakit.claims.evidence import Evidence
-from nlakit.data.tokens import tokenise
+from nlakit.errors import EndpointError, SpendingError
 from nlakit.evaluate.bench import Bench
 from nlakit.evaluate.claims import JudgedClaim, share
 from nlakit.evaluate.evaluation import DataTable
-from nlakit.explanations import Explanation
-from nlakit.truth import LEVELS, Level, Verdict
+from nlakit.evaluate.evidence import Finding, judge_by_model, judge_by_words, surroundings
+from nlakit.truth import LEVELS, Verdict
 
-FOLLOWING_TOKENS = 32
-"""How much of what follows a position counts as what comes next (our choice)."""
-MIN_COUNT = 5
-"""Explanations in which a frame is seen, at least: an evaluation samples fewer than a training has (our choice)."""
-
+OWN = ("evidence_true", *(f"evidence_true_{level}" for level in LEVELS), "evidence_related", "evidence_read")
 OTHER = ("evidence_true_other", *(f"evidence_true_other_{level}" for level in LEVELS))
 AGREEMENT = ("evidence_agreement", "evidence_agreement_chance")
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One judged claim of one row's explanation."""
-
-    row: int
-    level: Level
-    verdict: Verdict
-
-
 def measure(bench: Bench) -> None:
-    """Judge the sampled explanations against their own texts and, as a control, against those of other documents."""
+    """Judge the sampled explanations against their own texts and, as a control, against those of other documents.
+
+    With a judge that cannot be asked, or that nobody approved to pay, what it would have said is left out.
+    """
     evidence_N = surroundings(bench)
-    _measure_claims(bench, judge_by_words(bench.explanations, evidence_N), "evidence_true")
-    bench.found.mean("evidence_read", [1.0] * len(evidence_N))
+    texts = [evidence_N] if bench.other_N is None else [evidence_N, [evidence_N[row] for row in bench.other_N]]
     if bench.other_N is None:
-        reason = "all rows are of one document, so their texts cannot be exchanged"
-        bench.found.leave_out((*OTHER, *AGREEMENT), reason)
-        return
-    others_N = [evidence_N[row] for row in bench.other_N]
-    _measure_claims(bench, judge_by_words(bench.explanations, others_N), "evidence_true_other")
-    if bench.judged is None:
+        bench.found.leave_out((*OTHER, *AGREEMENT), "all rows are of one document, so texts cannot be exchanged")
+    elif bench.judged is None:
         bench.found.leave_out(AGREEMENT, bench.why_no_truth)
     else:
-        _measure_agreement(bench, bench.judged, evidence_N, others_N)
+        _measure_agreement(bench, bench.judged, *texts)
+    if not bench.config.judge.teacher:
+        reading = [judge_by_words(bench.explanations, some) for some in texts]
+    else:
+        try:
+            reading = judge_by_model(bench, texts)
+        except (SpendingError, EndpointError) as error:
+            bench.found.leave_out((*OWN, *OTHER), f"the judge {bench.config.judge.teacher!r} cannot be asked ({error})")
+            return
+    _measure_reading(bench, reading[0].read)
+    for name, found in zip(("evidence_true", "evidence_true_other"), reading, strict=False):
+        _measure_claims(bench, found.findings, name)
 
 
-def surroundings(bench: Bench) -> list[Evidence]:
-    """Return the text before and after each held-out row."""
-    rows = bench.heldout
-    found = tokenise(bench.target, rows.documents, bench.settings.extract.max_tokens)
-    tokens_of = {tokens.document.id: tokens for tokens in found}
-    evidence_N = []
-    for document, position, context in zip(
-        rows.document_ids, rows.column("position"), rows.column("context"), strict=True
-    ):
-        tokens = tokens_of[document]
-        last = min(position + FOLLOWING_TOKENS, len(tokens.offsets) - 1)
-        evidence_N.append(Evidence(context, tokens.text[tokens.offsets[position][1] : tokens.offsets[last][1]]))
-    return evidence_N
-
-
-def judge_by_words(explanations: Sequence[Explanation], evidence_N: Sequence[Evidence]) -> list[Finding]:
-    """Read the claims of the explanations that parsed, by frames learnt from them, and judge each by its words."""
-    reader = FrameReader.fit([output.text for output in explanations if output.ok], min_count=MIN_COUNT)
-    return [
-        Finding(row, claim.level, evidence.verdict(claim))
-        for row, (explanation, evidence) in enumerate(zip(explanations, evidence_N, strict=True))
-        if explanation.ok
-        for claim in reader.claims(explanation.text)
-    ]
+def _measure_reading(bench: Bench, read: Sequence[bool]) -> None:
+    """Add the share of the explanations that parsed whose judgement could be read."""
+    found = bench.found
+    usable = [row for row, explanation in enumerate(bench.explanations) if explanation.ok]
+    owners = [found.documents_N[row] for row in usable]
+    found.measures["evidence_read"] = found.estimator.mean("evidence_read", [float(item) for item in read], owners)
 
 
 def _measure_claims(bench: Bench, findings: Sequence[Finding], name: str) -> None:
