@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
+from nlakit.calibration import Calibration
 from nlakit.errors import CardError
 from nlakit.prompts import Prompts, beginnings, encode_once, locate_marker, tokenizer_fingerprint
 from nlakit.runs import now, versions
@@ -131,6 +132,8 @@ class Card(BaseModel):
     """What was measured, by name of the measure."""
     measured: dict[str, Any] = {}
     """How it was measured: rows and documents, seed, length limit, version and date, and what was left out for which reason."""
+    support: Calibration | None = None
+    """How the support of a claim follows from its signals; ``None`` for the calibration that comes with nlakit."""
     source: dict[str, Any] = {}
     """For a pair that was not made here: its format, repositories with their commits, and what their side files say."""
     versions: dict[str, str] = Field(default_factory=versions)

@@ -30,6 +30,8 @@ AUTO = "auto"
 STANDARD = "standard"
 """As a part of the evaluation: every part that takes seconds to a few minutes."""
 OptimizerName = Literal["adamw", "muon"]
+NOTHING = "nothing"
+"""As ``ground.by``: the teacher's text is learnt as it is."""
 
 GROWN = "grown"
 """As ``target.model``: the target is grown from the corpus before anything else, as the table ``grow`` says."""
@@ -213,6 +215,22 @@ class AnnotateConfig(Settings):
     """How a teacher behind an endpoint is called, and what it may cost."""
 
 
+class GroundConfig(Settings):
+    """Which claims of the teacher's text the warm start may learn: only those that the vectors bear out."""
+
+    by: Literal["nothing", "likelihood", "swap", "probes"] = "nothing"
+    """``likelihood``: a first-round verbalizer finds the claim's value probable; ``swap``: a first-round reconstructor misses it
+    when it is exchanged; ``probes``: a linear probe finds it (needs known truth); ``nothing`` keeps the teacher's text (LOG.md)."""
+    claims: Literal["corpus", "frames"] = "corpus"
+    """Who finds the claims in a text: the corpus's own reader, where it has one, or ``frames`` learnt from the texts alone."""
+    threshold: Rate | None = None
+    """Score that a kept claim has to exceed; none for the sign's own: a probability of 0.5, or a rise of the error by 0.02 Var."""
+    epochs: Rate = 1.0
+    """Passes of the first round over the explanations, before anything is scored (our choice)."""
+    silence: str = "Unclear."
+    """What stands in place of an explanation of which nothing is kept."""
+
+
 class PromptConfig(Settings):
     """Prompts of the pair; none takes the target's own, or the built-in ones."""
 
@@ -275,6 +293,8 @@ class WarmStartConfig(Settings):
     """Weight decay of matrices (with ``muon`` those of the blocks); norms and biases have none (our choice)."""
     max_grad_norm: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     """Gradients above this norm are scaled down to it (our choice)."""
+    rewordings: Fraction = 0.0
+    """Share of the explanations that the reconstructor learns from in other words (our choice)."""
     max_explanation_tokens: Positive = 128
     """Longest teacher text, tags included; longer rows are counted and left out, never cut (our choice)."""
     injection_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
@@ -306,6 +326,10 @@ class TrainConfig(Settings):
     """Weight of the divergence from the warm start (its code: 0.01)."""
     length_penalty: Rate = 0.001
     """Reward lost for each sampled token; keeps explanations from growing (our choice; paper: none)."""
+    agreement: Rate = 0.0
+    """Reward for each claim that all others of its group make too, and price of one that none of them makes (our choice)."""
+    rewordings: Fraction = 0.0
+    """Share of the sampled explanations that the reconstructor reads in other words, so that no private code survives."""
     failed_reward: Annotated[float, Field(allow_inf_nan=False)] = -2.0
     """Reward of an output that failed; as bad as an unrelated direction (error 2; its code)."""
     max_grad_norm: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
@@ -375,6 +399,8 @@ class Recipe(Settings):
     """Which token positions become rows."""
     annotate: AnnotateConfig = AnnotateConfig()
     """Who writes the explanations for the warm start."""
+    ground: GroundConfig = GroundConfig()
+    """Which of the teacher's claims are kept."""
     prompts: PromptConfig = PromptConfig()
     """Prompts of the pair."""
     adapters: AdapterConfig = AdapterConfig()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from nlakit.config import Recipe
+from nlakit.config import NOTHING, Recipe
 from nlakit.data.teachers import Priced, load_teacher
 from nlakit.errors import ConfigError
 from nlakit.progress import Progress
@@ -15,11 +15,12 @@ from nlakit.runs import RunFolder
 
 StageFunction = Callable[[Recipe, RunFolder, Progress], Path]
 
-GROW = "grow"
+GROW, GROUND = "grow", "ground"
 STAGES: dict[str, str] = {
     GROW: "nlakit.train.grow:run",
     "extract": "nlakit.data.extract:run",
     "annotate": "nlakit.data.annotate:run",
+    GROUND: "nlakit.train.ground:run",
     "warm-start": "nlakit.train.warm_start:run",
     "train": "nlakit.train.grpo:run",
     "evaluate": "nlakit.evaluate.runner:run",
@@ -29,8 +30,9 @@ STAGES: dict[str, str] = {
 
 
 def stages_of(recipe: Recipe) -> list[str]:
-    """Return the stages of a recipe in their order; only one whose target is grown begins with ``grow``."""
-    return [name for name in STAGES if recipe.grown or name != GROW]
+    """Return the stages of a recipe in their order; ``grow`` and ``ground`` only where the recipe asks for them."""
+    left_out = {GROW: not recipe.grown, GROUND: recipe.ground.by == NOTHING}
+    return [name for name in STAGES if not left_out.get(name)]
 
 
 def run_recipe(recipe: Recipe, path: Path, progress: Progress) -> Path:

@@ -14,7 +14,7 @@ from nlakit.card import Card
 from nlakit.config import Recipe
 from nlakit.data.corpus import load_corpus
 from nlakit.errors import RunError
-from nlakit.evaluate import passes, report, runner
+from nlakit.evaluate import bench, report, runner
 from nlakit.evaluate.evaluation import Evaluation
 from nlakit.evaluate.fidelity import constant_errors
 from nlakit.evaluate.rows import rebuild_rows
@@ -76,7 +76,7 @@ def speak_truth(monkeypatch: pytest.MonkeyPatch, recipe: Recipe) -> None:
         return [Sample([1, 2, 3], text, Outcome.OK) for text in known]
 
     monkeypatch.setattr(runner, "rebuild_rows", remember)
-    monkeypatch.setattr(passes, "sample", sample)
+    monkeypatch.setattr(bench, "sample", sample)
 
 
 def test_a_pair_that_never_closes_an_explanation_scores_error_two(
@@ -89,7 +89,7 @@ def test_a_pair_that_never_closes_an_explanation_scores_error_two(
     def cut_off(verbalizer: Verbalizer, vectors_ND: Tensor, **_: object) -> list[Sample]:
         return [Sample([1] * verbalizer.max_new_tokens, "words", Outcome.CUT_OFF) for _ in vectors_ND]
 
-    monkeypatch.setattr(passes, "sample", cut_off)
+    monkeypatch.setattr(bench, "sample", cut_off)
     evaluation = runner.evaluate(folder, recipe.evaluate, SILENT)
     measures = evaluation.measures
     assert set(REQUIRED) <= set(measures)

@@ -19,13 +19,15 @@ import json, resource, sys
 from pathlib import Path
 import torch
 from torch.autograd.graph import saved_tensors_hooks
+from nlakit.claims.paraphrasers import Shuffler
 from nlakit.config import AdapterConfig, TrainConfig
 from nlakit.models.reconstructor import Reconstructor
 from nlakit.models.sites import default_site
 from nlakit.models.target import Target
 from nlakit.models.verbalizer import Verbalizer
 from nlakit.testing import tiny_prompts, tiny_target
-from nlakit.train.grpo import Learner
+from nlakit.train.learner import Learner
+from nlakit.train.rewording import Reworder
 from nlakit.card import Card, TargetRecord
 from nlakit.models.pair import Pair
 from nlakit.vectors import VectorStats
@@ -45,7 +47,7 @@ def train(target, lora):
     stats = VectorStats.fit(vectors_ND)
     card = Card(name="m", target=TargetRecord.of(target), site=str(site), prompts=prompts, injection_scale=4.0,
                 max_new_tokens=8, stats=stats)
-    learner = Learner.of(Pair(target, verbalizer, reconstructor, card), "adamw")
+    learner = Learner.of(Pair(target, verbalizer, reconstructor, card), "adamw", Reworder(Shuffler(), 0.0))
     config = TrainConfig(prompts_per_step=2, group_size=2, max_new_tokens=8, micro_batch=2)
     for step in (1, 2):
         learner.step(vectors_ND, config, step=step, seed=0)

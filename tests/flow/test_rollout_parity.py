@@ -9,7 +9,7 @@ from nlakit.explanations import Outcome
 from nlakit.models.pair import Pair
 from nlakit.models.sampler import Sample
 from nlakit.testing import FAMILIES, tiny_pair, tiny_target
-from nlakit.train.grpo import rollout_gap
+from nlakit.train.learner import rollout_gap
 from nlakit.train.optimise import make_optimizer, optimizer_step
 from nlakit.train.rollout import Rollout, rollout, score
 
@@ -54,6 +54,6 @@ def test_rewarded_errors_equal_those_that_a_reader_is_shown(pair: Pair) -> None:
     texts = ["the cat", "a key in the old box by the window", "two pears and one plum", "Anna"]
     vectors_ND = _vectors(4)
     rolled = Rollout(vectors_ND, [Sample([7] * (row + 1), text, Outcome.OK) for row, text in enumerate(texts)], 2)
-    rewarded_N = score(pair.reconstructor, rolled, micro_batch=3, what="x")
+    rewarded_N = score(pair.reconstructor, rolled, texts, micro_batch=3, what="x")
     shown = [pair.score([text], vectors_ND[row : row + 1])[0].error for row, text in enumerate(texts)]
     assert rewarded_N.tolist() == pytest.approx(shown, abs=2e-5)

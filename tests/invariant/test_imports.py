@@ -16,7 +16,7 @@ SOURCE = ROOT / "src" / "nlakit"
 # From the bottom up: a module imports only from its own part and from parts on earlier lines.
 LAYERS = (
     ("errors",),
-    ("validation", "config", "recipe", "explanations", "truth", "paraphrase", "progress"),
+    ("validation", "config", "recipe", "explanations", "truth", "paraphrase", "calibration", "progress"),
     ("plugins", "storage", "plan"),
     ("runs",),
     ("vectors",),
@@ -34,8 +34,11 @@ LAYERS = (
 )
 LAYER = {part: index for index, parts in enumerate(LAYERS) for part in parts}
 
-# The one door upward: a pair in hand is published by its own method, and publishing needs what was measured of it.
-UPWARD = {("models.pair", "nlakit.publish.push.push_pair")}
+# The doors upward, methods of a pair in hand: publishing needs what was measured of it, support the readers of claims.
+UPWARD = {
+    ("models.pair", "nlakit.publish.push.push_pair"),
+    ("models.pair", "nlakit.claims.reading.with_support"),
+}
 
 # What may be imported at the top only by modules that start-up never touches.
 HEAVY = {"torch", "transformers", "pyarrow", "sklearn", "matplotlib", "scipy", "safetensors", "tokenizers", "jinja2"}

@@ -7,12 +7,12 @@ that the claims of many explanations gave it.
 from __future__ import annotations
 
 import random
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from nlakit.claims.sentences import joined, sentences
 from nlakit.config import derive_seed
 from nlakit.truth import Claim
 
@@ -32,7 +32,7 @@ class Pool:
 
     @classmethod
     def of(cls, claims: Iterable[Claim]) -> Pool:
-        """Count the values of each slot, as they are spelled there."""
+        """Count the values of each slot."""
         counts: dict[str, Counter[str]] = {}
         for claim in claims:
             counts.setdefault(claim.slot, Counter())[claim.value] += 1
@@ -41,8 +41,11 @@ class Pool:
     def others(self, claim: Claim, count: int, seed: int) -> list[str]:
         """Draw up to ``count`` different other values of the claim's slot, each as likely as it is frequent.
 
-        Empty where the slot has no other value. The draw depends on the seed and the claim alone.
+        Empty where the slot has no other value, or where the claim does not say which words are its value. The draw
+        depends on the seed and the claim alone.
         """
+        if claim.value_start == claim.value_end:
+            return []
         known = {value: often for value, often in self.values.get(claim.slot, {}).items() if value != claim.value}
         rng = random.Random(derive_seed(seed, "exchange", claim.slot, claim.value))
         drawn: list[str] = []
@@ -60,19 +63,10 @@ def exchanged(text: str, claim: Claim, value: str) -> str:
 
 def without(text: str, claims: Sequence[Claim]) -> str:
     """Return the explanation without the words of some claims, and without the commas and stops that then stand alone."""
-    for claim in sorted(claims, key=lambda claim: claim.start, reverse=True):
-        text = text[: claim.start] + text[claim.end :]
-    return tidy(text)
+    gone = {place for claim in claims for place in range(claim.start, claim.end)}
+    return tidy("".join(char for place, char in enumerate(text) if place not in gone))
 
 
 def tidy(text: str) -> str:
     """Remove the marks and spaces that stand alone where words were taken out, and begin each sentence large."""
-    kept = []
-    for sentence in re.split(r"(?<=[.!?])\s+", text):
-        clauses = [clause.strip() for clause in re.split(r"\s*[,;]\s*", sentence.rstrip(".!? "))]
-        clauses = [clause for clause in clauses if re.search(r"\w", clause)]
-        if clauses:
-            mark = sentence[-1] if sentence[-1] in ".!?" else ""
-            joined = ", ".join(clauses) + mark
-            kept.append(joined[0].upper() + joined[1:])
-    return " ".join(kept)
+    return joined(sentences(text))

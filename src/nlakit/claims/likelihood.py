@@ -9,9 +9,10 @@ Axes: N explanations, D width of a vector, T tokens.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from nlakit.models.verbalizer import Verbalizer
@@ -22,9 +23,25 @@ Span = tuple[int, int]
 
 BATCH_ROWS = 256
 """Explanations in one forward pass."""
+LIKELY = math.log(0.5)
+"""Log-probability above which something is more probable than not."""
 
 
-@torch.no_grad()
+@dataclass(frozen=True, slots=True)
+class SpanScore:
+    """How probable a verbalizer finds the words of one span, given the vector and the words before them."""
+
+    log_prob: float
+    """Of all tokens of the span together, in nats; 0 for a span without a token."""
+    rival: float
+    """Of the likeliest other token in place of the span's first, in nats."""
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether something else stands here more probably than not."""
+        return self.rival > LIKELY
+
+
 def span_log_probs(
     verbalizer: Verbalizer,
     vectors_ND: Tensor,
@@ -32,20 +49,29 @@ def span_log_probs(
     spans_N: Sequence[Sequence[Span]],
     batch_rows: int = BATCH_ROWS,
 ) -> list[list[float]]:
-    """Return the log-probability in nats of the tokens of each span, given the vector and the words before them.
+    """Return the log-probability in nats of the tokens of each span, given the vector and the words before them."""
+    found_N = span_scores(verbalizer, vectors_ND, texts, spans_N, batch_rows)
+    return [[score.log_prob for score in found] for found in found_N]
 
-    One forward pass a text, whatever the number of its spans. A span without a token counts 0.
-    """
+
+def span_scores(
+    verbalizer: Verbalizer,
+    vectors_ND: Tensor,
+    texts: Sequence[str],
+    spans_N: Sequence[Sequence[Span]],
+    batch_rows: int = BATCH_ROWS,
+) -> list[list[SpanScore]]:
+    """Score each span of each text; one forward pass a text, whatever the number of its spans."""
     completions = [verbalizer.encode_explanation(text) for text in texts]
-    found: list[list[float]] = [[] for _ in texts]
+    found: list[list[SpanScore]] = [[] for _ in texts]
     order = sorted(range(len(texts)), key=lambda row: len(completions[row]))
     for start in range(0, len(order), batch_rows):
         rows = order[start : start + batch_rows]
-        log_probs_BT, _ = verbalizer.log_probs(vectors_ND[rows], [completions[row] for row in rows])
-        log_probs_BT = log_probs_BT.float().cpu()
+        logp_BT, rival_BT, _ = verbalizer.log_probs_and_rivals(vectors_ND[rows], [completions[row] for row in rows])
+        logp_BT, rival_BT = logp_BT.cpu(), rival_BT.cpu()
         for place, row in enumerate(rows):
             offsets = token_spans(verbalizer, texts[row])
-            found[row] = [_sum_over(log_probs_BT[place], offsets, span) for span in spans_N[row]]
+            found[row] = [_score(logp_BT[place], rival_BT[place], offsets, span) for span in spans_N[row]]
     return found
 
 
@@ -59,8 +85,10 @@ def token_spans(verbalizer: Verbalizer, text: str) -> list[Span]:
     return [(first - shift, last - shift) for first, last in offsets]
 
 
-def _sum_over(log_probs_T: Tensor, offsets: Sequence[Span], span: Span) -> float:
+def _score(logp_T: Tensor, rival_T: Tensor, offsets: Sequence[Span], span: Span) -> SpanScore:
     """Add the log-probabilities of the tokens that share a character with a span."""
     first, last = span
     inside = [index for index, (begin, end) in enumerate(offsets) if begin < last and end > first]
-    return float(log_probs_T[inside].sum()) if inside else 0.0
+    if not inside:
+        return SpanScore(0.0, -math.inf)
+    return SpanScore(float(logp_T[inside].sum()), float(rival_T[inside[0]]))

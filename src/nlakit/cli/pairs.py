@@ -56,17 +56,26 @@ def read(
     samples: SamplesOption = 1,
     temperature: TemperatureOption = 1.0,
     seed: SeedOption = 0,
+    support: Annotated[
+        bool,
+        typer.Option(
+            "--support",
+            help="Say of each claim how far to believe it; samples more, and takes about ten times as long.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
     out: LinesOption = None,
     picture: Annotated[Path | None, file_option("--picture", "FILE.svg", "Also draw the table into a file.")] = None,
 ) -> None:
     """Read a model's activations token by token.
 
-    Shows what each vector says, and how well the words rebuild it.
+    Shows what each vector says, and how well the words rebuild it. With --support the claims are coloured by
+    how far they can be believed, from 0 to 1, without knowing the truth (docs/reading.md).
 
     \b
     Examples:
       nlakit read "One morning, Mia put the key in the box. Where was the key?"
+      nlakit read --support --positions -1 "One morning, Mia put the key in the box. Where was the key? In that"
       nlakit read --positions 8-12 --samples 3 - < story.txt
       nlakit read --messages chat.json --pair runs/demo/pair --json
     """
@@ -78,7 +87,7 @@ def read(
     from nlakit.models.readings import render_table
 
     readings = Pair.from_pretrained(pair).read(
-        content, positions=chosen, samples=samples, temperature=temperature, seed=seed
+        content, positions=chosen, samples=samples, temperature=temperature, seed=seed, support=support
     )
     if out is not None:
         write_lines(out, [reading.to_json() for reading in readings])

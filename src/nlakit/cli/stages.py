@@ -26,13 +26,14 @@ if TYPE_CHECKING:
     from nlakit.progress import Progress
 
 _RUN = (
-    "Do every stage of a recipe.\n\nThey are extract, annotate, warm-start, train, evaluate and report, and grow before them "
-    "where the recipe grows its target."
+    "Do every stage of a recipe.\n\nThey are extract, annotate, warm-start, train, evaluate and report; grow before them where "
+    "the recipe grows its target, and ground before warm-start where it grounds its explanations."
 )
 _STAGES = {
     "grow": "Train a small target from nothing on the corpus.\n\nFor a recipe with target.model = grown.",
     "extract": "Read the target's activations into a store.",
     "annotate": "Let the teacher write explanations.",
+    "ground": "Take out of the explanations what the vectors do not hold.\n\nFor a recipe with ground.by other than nothing.",
     "warm-start": "Train both halves on the explanations.",
     "train": "Improve the pair by reinforcement learning.",
     "report": "Draw the measures of a run into report.html.",

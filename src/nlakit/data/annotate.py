@@ -87,8 +87,8 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
             for index, shard in enumerate(store.manifest.shards):
                 path = stage.path / f"{shard.name}.parquet"
                 if not path.exists():
-                    atomic_write_bytes(path, _parquet_bytes(_annotate_shard(store, index, teacher, task)))
-                written = _read(path)
+                    write_annotations(path, _annotate_shard(store, index, teacher, task))
+                written = read_annotations(path)
                 for split, outcome in zip(written["split"].to_pylist(), written["outcome"].to_pylist(), strict=True):
                     counts[split][outcome] += 1
                 task.update(sum(count.total() for count in counts.values()), _summary(counts))
@@ -165,7 +165,7 @@ def load_explanations(folder: Path, split: str) -> tuple[np.ndarray, list[str]]:
     paths = sorted(Path(folder).glob("shard-*.parquet"))
     if not paths or not (Path(folder) / "done.json").exists():
         raise StoreError(f"{folder} holds no finished annotations. Run the stage 'annotate' on this run first.")
-    table = pa.concat_tables([_read(path) for path in paths])
+    table = pa.concat_tables([read_annotations(path) for path in paths])
     wanted = pc.and_(pc.equal(table["split"], split), pc.equal(table["outcome"], Outcome.OK.value))
     table = table.filter(wanted)
     return table["row_id"].to_numpy(), table["text"].to_pylist()
@@ -245,13 +245,15 @@ def _summary(counts: Mapping[str, Counter[str]]) -> str:
     return f"{total[Outcome.OK]:,} ok, {failed:,} failed"
 
 
-def _parquet_bytes(table: pa.Table) -> bytes:
+def write_annotations(path: Path, table: pa.Table) -> None:
+    """Write the explanations of one shard as one file that is there whole or not at all."""
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
-    return sink.getvalue().to_pybytes()
+    atomic_write_bytes(path, sink.getvalue().to_pybytes())
 
 
-def _read(path: Path) -> pa.Table:
+def read_annotations(path: Path) -> pa.Table:
+    """Read what :func:`write_annotations` wrote; DamagedShardError for a file that is not as it was written."""
     remedy = f"Delete it and {path.parent / 'done.json'}, and annotate again: only this file is made anew."
     try:
         table = pq.read_table(path, page_checksum_verification=True)

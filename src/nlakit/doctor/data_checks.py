@@ -24,7 +24,7 @@ from nlakit.errors import CardError
 from nlakit.evaluate.estimates import HELDOUT
 from nlakit.evaluate.rows import DataSettings
 from nlakit.runs import read_metrics
-from nlakit.train.warm_start import STATS_ROWS, training_statistics
+from nlakit.train.rounds import STATS_ROWS, training_statistics
 from nlakit.vectors import VectorStats
 
 EARLY = 10

@@ -22,7 +22,7 @@ from nlakit.models.inject import tolerance
 from nlakit.models.sampler import Sample, sample
 from nlakit.models.verbalizer import Verbalizer
 from nlakit.train.alarms import Limits, vector_ignored
-from nlakit.train.grpo import rollout_gap
+from nlakit.train.learner import rollout_gap
 from nlakit.train.policy import policy_loss
 from nlakit.train.rollout import Rollout
 from nlakit.train.validation import cross_entropies

@@ -16,10 +16,11 @@ from torch import Tensor
 
 from nlakit.card import Measure
 from nlakit.claims.probes import FactCheck, Probes, fit_probes
+from nlakit.claims.readers import truth_reader
 from nlakit.config import EvaluateConfig, derive_seed
 from nlakit.data.sampling import other_document_rows
 from nlakit.errors import InternalError
-from nlakit.evaluate.claims import JudgedClaim, judge, truth_reader
+from nlakit.evaluate.claims import JudgedClaim, judge
 from nlakit.evaluate.estimates import Estimator
 from nlakit.evaluate.evaluation import DataTable, LevelRow, SlotRow
 from nlakit.evaluate.fidelity import explanation_errors

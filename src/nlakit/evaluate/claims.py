@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nlakit import plugins
 from nlakit.card import Measure
 from nlakit.claims.probes import FactCheck
 from nlakit.evaluate.estimates import Estimator
@@ -44,14 +43,6 @@ class JudgedClaim:
     def decodable(self) -> bool:
         """Whether the claim would be true if it gave the probe's best value."""
         return self.fact is not None and self.fact.decoded
-
-
-def truth_reader(corpus_name: str) -> TruthReader | None:
-    """Return the truth plugin that goes with a corpus, by the corpus's name; None when there is none."""
-    if corpus_name not in plugins.names(plugins.TRUTH):
-        return None
-    reader: TruthReader = plugins.load(plugins.TRUTH, corpus_name)()
-    return reader
 
 
 def judge(

@@ -1,6 +1,6 @@
 """From values a row to a measure: the number, its bootstrap interval over documents, n and split.
 
-Axes: N rows, or claims, or facts; each carries the id of its document.
+Axes: N rows, or claims, or facts; each carries the id of its document. G documents, R bootstrap resamples.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from torch import Tensor
 from nlakit.card import Measure
 from nlakit.errors import InternalError
 from nlakit.evaluate.measures import definition_of
-from nlakit.vectors import bootstrap_interval, fve
+from nlakit.vectors import bootstrap_draws, bootstrap_interval, fve
 
 HELDOUT = "heldout"
 """The split of every measure that this package takes."""
 
+FloatArray = npt.NDArray[np.floating]
 Values = Tensor | npt.NDArray[np.floating] | Sequence[float]
 
 
@@ -51,6 +52,32 @@ class Estimator:
         low, high = bootstrap_interval(errors_N, documents_N, resamples=self.resamples, seed=self.seed)
         return self._measure(name, fve(errors_N, variance), 1 - high / variance, 1 - low / variance, len(errors_N))
 
+    def ratio(self, name: str, above_N: Values, below_N: Values, documents_N: Sequence[str]) -> Measure:
+        """Return sum(above) / sum(below) over the same rows; each resample of documents draws both, so the interval is paired.
+
+        Other than weights, ``below`` may be negative in some rows. The interval means something where its sum is clearly
+        above 0; ``InternalError`` where it is not above 0 at all.
+        """
+        above, below = np.asarray(above_N, dtype=np.float64), np.asarray(below_N, dtype=np.float64)
+        if below.sum() <= 0:
+            raise InternalError(f"measure {name!r} divides by {below.sum():g}; leave it out where that is not above 0")
+        index_N, draws = bootstrap_draws(documents_N, self.resamples, self.seed)
+        above_G, below_G = np.bincount(index_N, weights=above), np.bincount(index_N, weights=below)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios_R = np.concatenate([(draws_RG @ above_G) / (draws_RG @ below_G) for draws_RG in draws])
+        low, high = np.nanquantile(ratios_R, [0.025, 0.975]) if len(above_G) > 1 else (np.nan, np.nan)
+        return self._measure(name, float(above.sum() / below.sum()), float(low), float(high), len(above))
+
+    def auroc(self, name: str, scores_N: Values, labels_N: Values, documents_N: Sequence[str]) -> Measure:
+        """Return the probability that what is labelled true scores above what is not, ties counting half."""
+        scores, labels = np.asarray(scores_N, dtype=np.float64), np.asarray(labels_N, dtype=bool)
+        index_N, draws = bootstrap_draws(documents_N, self.resamples, self.seed)
+        with np.errstate(invalid="ignore"):
+            drawn_R = [weighted_auroc(scores, labels, drawn_G[index_N]) for draws_RG in draws for drawn_G in draws_RG]
+        low, high = np.nanquantile(drawn_R, [0.025, 0.975]) if index_N.max() else (np.nan, np.nan)
+        value = weighted_auroc(scores, labels, np.ones(len(scores)))
+        return self._measure(name, value, float(low), float(high), len(scores))
+
     def _measure(self, name: str, value: float, low: float, high: float, n: int) -> Measure:
         """Build a measure under a registered name."""
         definition_of(name)
@@ -59,3 +86,14 @@ class Estimator:
         if not np.isfinite([low, high]).all():  # rows of one document say nothing about others
             return Measure(value=value, n=n, split=HELDOUT)
         return Measure(value=value, low=low, high=high, n=n, split=HELDOUT)
+
+
+def weighted_auroc(scores_N: FloatArray, labels_N: npt.NDArray[np.bool_], weights_N: FloatArray) -> float:
+    """Return the AUROC when row n stands there ``weights_N[n]`` times; nan where all are labelled alike."""
+    levels, place_N = np.unique(scores_N, return_inverse=True)
+    hits = np.bincount(place_N, weights=weights_N * labels_N, minlength=len(levels))
+    misses = np.bincount(place_N, weights=weights_N * ~labels_N, minlength=len(levels))
+    if not hits.sum() or not misses.sum():
+        return float("nan")
+    below = np.concatenate([[0.0], np.cumsum(misses)[:-1]])
+    return float((hits * (below + misses / 2)).sum() / (hits.sum() * misses.sum()))

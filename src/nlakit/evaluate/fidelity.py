@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nlakit.claims.leverage import text_errors
 from nlakit.errors import InputError
 from nlakit.explanations import Explanation
 from nlakit.models.reconstructor import Reconstructor
@@ -26,11 +27,8 @@ def explanation_errors(reconstructor: Reconstructor, explanations: Sequence[Expl
     errors_N = torch.full((len(explanations),), FAILED_ERROR)
     usable = [row for row, explanation in enumerate(explanations) if explanation.ok]
     if usable:
-        # Equal texts are rebuilt once: greedy and collapsed outputs repeat themselves.
-        texts = sorted({explanations[row].text for row in usable})
-        rebuilt = dict(zip(texts, reconstructor.reconstruct(texts).cpu(), strict=True))
-        rebuilt_ND = torch.stack([rebuilt[explanations[row].text] for row in usable])
-        errors_N[usable] = direction_error(rebuilt_ND, vectors_ND[usable])
+        texts = [explanations[row].text for row in usable]
+        errors_N[usable] = text_errors(reconstructor, texts, vectors_ND[usable])
     return errors_N
 
 

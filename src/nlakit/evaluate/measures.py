@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from nlakit.errors import InternalError
-from nlakit.evaluate.definitions import evidence, reconstruction, target, truth, use
+from nlakit.evaluate.definitions import evidence, reconstruction, support, target, truth, use, words
 from nlakit.evaluate.definitions.definition import MeasureDefinition, Need, Unit
 
 _DEFINITIONS: tuple[MeasureDefinition, ...] = (
@@ -24,6 +24,8 @@ _DEFINITIONS: tuple[MeasureDefinition, ...] = (
     *truth.DEFINITIONS,
     *evidence.DEFINITIONS,
     *use.DEFINITIONS,
+    *words.DEFINITIONS,
+    *support.DEFINITIONS,
     *target.DEFINITIONS,
 )
 

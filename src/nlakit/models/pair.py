@@ -271,10 +271,13 @@ class Pair:
         samples: int = 1,
         temperature: float = 1.0,
         seed: int = 0,
+        support: bool = False,
     ) -> list[Reading]:
         """Read the vectors of a text, or of chat messages put through the target's chat template.
 
-        ``positions`` are token indices, negative ones counted from the end; ``None`` reads every token.
+        ``positions`` are token indices, negative ones counted from the end; ``None`` reads every token. With ``support``
+        every explanation has its claims with how far to believe each (:mod:`nlakit.claims.support`), for which further
+        explanations are sampled, of these vectors and of their neighbours.
         Raises ``InputError`` for an empty or too long text and for positions outside it, and
         ``PairError`` when the pair was loaded without its target.
         """
@@ -293,7 +296,7 @@ class Pair:
         scored = self._score_explanations(explanations, vectors_ND.repeat_interleave(samples, dim=0))
         norms_T = vectors_TD.norm(dim=-1)
         special = set(self.target.tokenizer.all_special_ids)
-        return [
+        readings = [
             Reading(
                 position=position,
                 token_id=encoded.ids[position],
@@ -304,6 +307,11 @@ class Pair:
             )
             for index, position in enumerate(chosen)
         ]
+        if support:
+            from nlakit.claims.reading import with_support
+
+            readings = with_support(self, readings, vectors_TD, seed)
+        return readings
 
     def describe(
         self, vectors_ND: Tensor, *, samples: int = 1, temperature: float = 1.0, seed: int = 0

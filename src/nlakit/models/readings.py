@@ -22,6 +22,16 @@ EARLY_POSITIONS = 10
 """Tokens at the start of a text have vectors that few words describe; these are flagged, and any that a pair never trained on."""
 OUTLIER_FACTOR = 3.0
 """A norm this many times above or below the median of its text is flagged."""
+SUPPORT_SAMPLES = 8
+"""Further samples of a vector whose agreement is looked at, for the support of its claims."""
+BANDS = (
+    (0.9, "green", "0.90 and more: believe"),
+    (0.5, "yellow", "0.50 and more: check"),
+    (0.0, "red", "less: a guess"),
+)
+"""Lowest support, colour and advice of each band."""
+NEIGHBOURS = 2
+"""Tokens on each side whose readings are looked at for what recurs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +47,31 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
+class SupportedClaim:
+    """One claim of an explanation, and how far to believe it."""
+
+    slot: str
+    """Which fact it speaks about."""
+    value: str
+    """What it says about it."""
+    start: int
+    """Where its words begin in the explanation, in characters."""
+    end: int
+    support: float
+    """In [0, 1]: where truth is known, about this share of the claims with this support are true (docs/reading.md)."""
+    signals: dict[str, float | None]
+    """What the support was computed from (:mod:`nlakit.claims.signals`)."""
+
+
+@dataclass(frozen=True, slots=True)
 class ScoredExplanation:
     """One explanation with its score; a failed one has an outcome other than ``ok`` and no score."""
 
     text: str
     outcome: Outcome
     score: Score | None = None
+    claims: list[SupportedClaim] | None = None
+    """Its claims with their support, where that was asked for."""
 
     @property
     def explanation(self) -> Explanation:
@@ -75,7 +104,11 @@ class Reading:
         """Write the reading as plain lines."""
         flags = f"  [{', '.join(self.flags)}]" if self.flags else ""
         lines = [f"{self.position:>4} {self.token!r}{flags}"]
-        lines += [f"     {_share(item)}  {_words(item)}" for item in self.explanations]
+        for item in self.explanations:
+            lines.append(f"     {_share(item)}  {_words(item)}")
+            lines += [
+                f"             {claim.support:.2f}  {item.text[claim.start : claim.end]}" for claim in item.claims or ()
+            ]
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
@@ -91,7 +124,10 @@ class Reading:
         try:
             explanations = [
                 ScoredExplanation(
-                    item["text"], Outcome(item["outcome"]), None if item["score"] is None else Score(**item["score"])
+                    item["text"],
+                    Outcome(item["outcome"]),
+                    None if item["score"] is None else Score(**item["score"]),
+                    None if item.get("claims") is None else [SupportedClaim(**claim) for claim in item["claims"]],
                 )
                 for item in record["explanations"]
             ]
@@ -121,6 +157,15 @@ def flags_for(
     return [flag for flag, raised in flags.items() if raised]
 
 
+def neighbours_of(position: int, length: int) -> list[int]:
+    """Return the positions within ``NEIGHBOURS`` tokens of one, in a text of so many tokens."""
+    return [
+        near
+        for near in range(position - NEIGHBOURS, position + NEIGHBOURS + 1)
+        if 0 <= near < length and near != position
+    ]
+
+
 def to_lines(readings: Sequence[Reading]) -> str:
     """Write readings as JSON lines."""
     return "".join(json.dumps(reading.to_json(), ensure_ascii=False) + "\n" for reading in readings)
@@ -138,22 +183,44 @@ def from_lines(text: str) -> list[Reading]:
 
 
 def render_table(readings: Sequence[Reading]) -> Table:
-    """Build a rich table: position, token, share explained, words; failures and flags are marked."""
-    table = Table(show_lines=any(len(reading.explanations) > 1 for reading in readings))
+    """Build a rich table: position, token, share explained, words; failures, flags and the support of claims are marked."""
+    supported = any(item.claims is not None for reading in readings for item in reading.explanations)
+    table = Table(
+        show_lines=supported or any(len(reading.explanations) > 1 for reading in readings),
+        caption=_legend() if supported else None,
+    )
     table.add_column("pos", justify="right", style="dim")
     table.add_column("token", no_wrap=True)
     table.add_column("explained", justify="right")
     table.add_column("explanation", ratio=1)
     for reading in readings:
-        words = Text("\n").join(
-            Text(_words(item), style="" if item.ok else "italic red") for item in reading.explanations
-        )
+        words = Text("\n").join(_styled(item) for item in reading.explanations)
         if reading.flags:
             words.append(f"\n({', '.join(reading.flags)})", style="dim")
         shares = Text("\n".join(_share(item).strip() for item in reading.explanations))
         token = Text(reading.token.replace("\n", "\\n"), style="bold")
         table.add_row(str(reading.position), token, shares, words)
     return table
+
+
+def _styled(item: ScoredExplanation) -> Text:
+    """The explanation, or how it failed; behind each claim stands its support, and both are coloured by it."""
+    if not item.ok or item.claims is None:
+        return Text(_words(item), style="" if item.ok else "italic red")
+    text, at = Text(), 0
+    for claim in sorted(item.claims, key=lambda claim: claim.start):
+        style = next(style for low, style, _ in BANDS if claim.support >= low)
+        text.append(item.text[at : claim.start], style="dim")
+        text.append(item.text[claim.start : claim.end], style=style)
+        text.append(f" {claim.support:.2f}", style=f"{style} italic")
+        at = max(at, claim.end)
+    text.append(item.text[at:], style="dim")
+    return text
+
+
+def _legend() -> Text:
+    """What the colours of claims mean."""
+    return Text("support: ").append_text(Text(", ").join(Text(name, style=style) for _, style, name in BANDS))
 
 
 def _share(item: ScoredExplanation) -> str:

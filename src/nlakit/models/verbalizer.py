@@ -254,6 +254,29 @@ class Verbalizer:
                 f"{len(vectors_ND)} vectors and {len(completions)} completions, of lengths {[len(i) for i in completions[:8]]}; "
                 "one completion with at least one token was expected for every vector."
             )
+        logits_MV, completion_NT, mask_NT = self._completion_logits(vectors_ND, completions)
+        logp_M = -functional.cross_entropy(logits_MV, completion_NT[mask_NT], reduction="none")
+        return _placed(logp_M, mask_NT), mask_NT
+
+    @torch.no_grad()
+    def log_probs_and_rivals(
+        self, vectors_ND: Tensor, completions: Sequence[Sequence[int]]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Score completions as :meth:`log_probs` does, and the likeliest other token at each place.
+
+        Returns ``(logp_NT, rival_NT, mask_NT)``, without gradients.
+        """
+        logits_MV, completion_NT, mask_NT = self._completion_logits(vectors_ND, completions)
+        logp_MV = logits_MV.log_softmax(dim=-1)
+        chosen_M1 = completion_NT[mask_NT][:, None]
+        logp_M = logp_MV.gather(1, chosen_M1)[:, 0]
+        rival_M = logp_MV.scatter(1, chosen_M1, -torch.inf).amax(dim=-1)
+        return _placed(logp_M, mask_NT), _placed(rival_M, mask_NT), mask_NT
+
+    def _completion_logits(
+        self, vectors_ND: Tensor, completions: Sequence[Sequence[int]]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Pad completions and return the logits of their real tokens, the tokens (N, T) and their mask (N, T)."""
         n, t = len(completions), max(len(ids) for ids in completions)
         completion_NT = torch.zeros((n, t), dtype=torch.long)
         mask_NT = torch.zeros((n, t), dtype=torch.bool)
@@ -261,9 +284,7 @@ class Verbalizer:
             completion_NT[row, : len(ids)] = torch.tensor(ids)
             mask_NT[row, : len(ids)] = True
         completion_NT, mask_NT = completion_NT.to(self.device), mask_NT.to(self.device)
-        logits_MV = self._logits(vectors_ND.to(self.device), completion_NT, mask_NT)
-        logp_M = -functional.cross_entropy(logits_MV, completion_NT[mask_NT], reduction="none")
-        return torch.zeros((n, t), device=self.device).masked_scatter(mask_NT, logp_M), mask_NT
+        return self._logits(vectors_ND.to(self.device), completion_NT, mask_NT), completion_NT, mask_NT
 
     def _logits(self, vectors_ND: Tensor, completion_NT: Tensor, mask_NT: Tensor) -> Tensor:
         """Run the model and return float32 logits for the real completion tokens, row by row."""
@@ -281,6 +302,11 @@ class Verbalizer:
                 out = self.model(input_ids=tokens_NT, past_key_values=cache, use_cache=share, logits_to_keep=t + 1)
         logits_MV: Tensor = out.logits[0].float()
         return logits_MV
+
+
+def _placed(values_M: Tensor, mask_NT: Tensor) -> Tensor:
+    """Put values of real tokens, row by row, to their places; padding is 0."""
+    return torch.zeros(mask_NT.shape, device=mask_NT.device).masked_scatter(mask_NT, values_M)
 
 
 @contextmanager

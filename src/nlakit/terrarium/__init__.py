@@ -8,6 +8,8 @@ It plugs into nlakit as anybody's corpus, teacher, truth, target and pair would,
     world       the corpus: documents by number, truth at every character
     claims      what an explanation can claim, how it is said, how it is judged
     teacher     writes explanations from the truth
+    wordings    other ways to say a claim
+    paraphrase  says explanations anew, in wordings near and far
     tokens      the tokenizer
     target      grows the model
     behaviour   measures what the model can do
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from nlakit.config import AnnotateConfig, CorpusConfig
     from nlakit.progress import Progress
     from nlakit.terrarium.claims import TerrariumTruth
+    from nlakit.terrarium.paraphrase import TerrariumParaphraser
     from nlakit.terrarium.target import GrowConfig
     from nlakit.terrarium.teacher import TerrariumTeacher
     from nlakit.terrarium.world import TerrariumCorpus, WorldDocument
@@ -51,6 +54,13 @@ def truth_reader() -> TerrariumTruth:
     from nlakit.terrarium.claims import TerrariumTruth
 
     return TerrariumTruth()
+
+
+def paraphraser() -> TerrariumParaphraser:
+    """Entry point of the paraphraser `terrarium`."""
+    from nlakit.terrarium.paraphrase import TerrariumParaphraser
+
+    return TerrariumParaphraser()
 
 
 def target_folder() -> Path:

@@ -22,7 +22,6 @@ Axes: P prompts of a step, G samples per prompt, N = P * G, B samples of a micro
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -30,29 +29,23 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from nlakit.config import MemoryConfig, OptimizerName, Recipe, TrainConfig, derive_seed, fingerprint
+from nlakit.claims.readers import claim_reader
+from nlakit.config import Recipe, TrainConfig, derive_seed, fingerprint
 from nlakit.data import extract
 from nlakit.data.store import Store
-from nlakit.explanations import Outcome
-from nlakit.models.compute import Compute
 from nlakit.models.pair import Pair
-from nlakit.models.reconstructor import Reconstructor
-from nlakit.models.verbalizer import Verbalizer
 from nlakit.progress import Progress
 from nlakit.runs import MetricsWriter, RunFolder, now, read_metrics, versions
 from nlakit.train import warm_start
 from nlakit.train.alarms import new_alarms
 from nlakit.train.batches import prompts_at, validation_rows
 from nlakit.train.checkpoints import Checkpoints, State
-from nlakit.train.memory import rows_that_fit
-from nlakit.train.optimise import make_optimizer, optimizer_step, require_finite, warmup_cosine
-from nlakit.train.policy import group_advantages, policy_loss, rewards
-from nlakit.train.rollout import Rollout, rollout, score
+from nlakit.train.learner import Learner, Learnt
+from nlakit.train.optimise import require_finite
+from nlakit.train.rewording import Reworder
 from nlakit.train.validation import ValidationRows, round_trip
-from nlakit.vectors import fve
 
 STAGE = "train"
 
@@ -110,7 +103,8 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
         return output
     pair = Pair.from_pretrained(warm.path / "pair", load_target=False)
     pair.verbalizer.require_room(config.max_new_tokens)
-    learner = Learner.of(pair, config.optimizer)
+    reader = claim_reader(pair.card) if config.agreement else None
+    learner = Learner.of(pair, config.optimizer, Reworder.of(recipe.corpus.name, config.rewordings), reader)
     learner.compute(recipe.memory, pair.card.target.dtype)
     rows = PromptRows.load(store, config, seed)
     stage.begin(settings)
@@ -188,176 +182,6 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
     save_pair(pair, config, warm.path / "pair", output, figures)
     stage.finish(settings, {"pair": fingerprint(warm_start.weight_hashes(output)), **figures})
     return output
-
-
-@dataclass(frozen=True)
-class Learnt:
-    """What one step sampled and found."""
-
-    rolled: Rollout
-    errors_N: Tensor
-    rewards_N: Tensor
-    line: dict[str, Any]
-    """The step's line of ``metrics.jsonl``."""
-
-
-@dataclass(frozen=True)
-class Learner:
-    """Both halves as they learn, their optimizers, and the warm start that the verbalizer is held to."""
-
-    verbalizer: Verbalizer
-    reconstructor: Reconstructor
-    reference: Verbalizer
-    modules: dict[str, nn.Module]
-    optimizers: dict[str, torch.optim.Optimizer]
-    variance: float
-
-    @classmethod
-    def of(cls, pair: Pair, verbalizer_optimizer: OptimizerName) -> Learner:
-        """Make everything of both halves trainable."""
-        reference = pair.verbalizer.frozen_copy()
-        modules: dict[str, nn.Module] = {"verbalizer": pair.verbalizer.model, "reconstructor": pair.reconstructor}
-        for module in modules.values():
-            module.requires_grad_(True)
-            module.eval()  # dropout would make the sampled and the trained distribution differ
-        optimizers = {
-            "verbalizer": make_optimizer(pair.verbalizer.model, kind=verbalizer_optimizer),
-            "reconstructor": make_optimizer(pair.reconstructor),
-        }
-        return cls(
-            pair.verbalizer, pair.reconstructor, reference, modules, optimizers, pair.card.require_stats().variance
-        )
-
-    def compute(self, settings: MemoryConfig, dtype: str) -> None:
-        """Choose how both halves run while they learn; ``dtype`` is what the target computes in."""
-        self.verbalizer.compute = Compute.of(settings, self.verbalizer.model, dtype)
-        self.reference.compute = self.verbalizer.compute
-        self.reconstructor.compute = Compute.of(settings, self.reconstructor.backbone, dtype)
-
-    def fitting(self, config: TrainConfig, fill: float) -> int:
-        """How many samples a backward pass of either half may have, judged by explanations of the full length."""
-        told = [self.verbalizer.end_id] * config.max_new_tokens
-        heard = [*self.reconstructor.token_ids([""])[0], *told]
-
-        def tell(rows: int) -> None:
-            log_probs_BT, _ = self.verbalizer.log_probs(torch.ones(rows, self.verbalizer.width), [told] * rows)
-            log_probs_BT.sum().backward()
-
-        def hear(rows: int) -> None:
-            self.reconstructor(*self.reconstructor.pad([heard] * rows)).sum().backward()
-
-        most = rows_that_fit(tell, [self.verbalizer.model], most=config.micro_batch, fill=fill)
-        return rows_that_fit(hear, [self.reconstructor], most=most, fill=fill)
-
-    def step(self, vectors_PD: Tensor, config: TrainConfig, *, step: int, seed: int) -> Learnt:
-        """Take one step of each half on fresh samples; DivergedError where a number is not finite."""
-        started = time.perf_counter()
-        what = f"train: step {step}"
-        # 1. Sample a group of explanations for each vector from the verbalizer as it is now.
-        rolled = rollout(
-            self.verbalizer,
-            vectors_PD,
-            group_size=config.group_size,
-            max_new_tokens=config.max_new_tokens,
-            seed=derive_seed(seed, STAGE, "rollout", step),
-        )
-        # 2. Score them by the reconstructor as it is now; its gradients wait for 4.
-        errors_N = score(self.reconstructor, rolled, micro_batch=config.micro_batch, what=what)
-        rewards_N = rewards(
-            errors_N,
-            rolled.lengths_N,
-            rolled.failed_N,
-            length_penalty=config.length_penalty,
-            failed_reward=config.failed_reward,
-        )
-        advantages_PG = group_advantages(rewards_N.view(-1, config.group_size))
-        # 3. One step of the verbalizer, towards the samples that beat their group.
-        factor = warmup_cosine(
-            step - 1, steps=config.steps, warmup=config.warmup_steps, floor=config.final_learning_rate
-        )
-        sums = self._policy_gradients(rolled, advantages_PG.flatten(), config)
-        verbalizer_norm = optimizer_step(
-            self.optimizers["verbalizer"],
-            learning_rate=config.verbalizer_learning_rate * factor,
-            max_grad_norm=config.max_grad_norm,
-            what=f"{what}: verbalizer",
-        )
-        # 4. One step of the reconstructor on the same explanations, failed ones excluded.
-        reconstructor_norm = 0.0
-        if not bool(rolled.failed_N.all()):
-            reconstructor_norm = optimizer_step(
-                self.optimizers["reconstructor"],
-                learning_rate=config.reconstructor_learning_rate * factor,
-                max_grad_norm=config.max_grad_norm,
-                what=f"{what}: reconstructor",
-            )
-        seconds = time.perf_counter() - started
-        line = {
-            **rollout_metrics(rolled, errors_N, rewards_N, advantages_PG, self.variance),
-            "kl": sums["kl"] / rolled.tokens,
-            "entropy": sums["surprise"] / rolled.tokens,
-            "rollout_gap": sums["gap"],
-            "verbalizer_grad_norm": verbalizer_norm,
-            "reconstructor_grad_norm": reconstructor_norm,
-            "head_finite": float(torch.isfinite(self.reconstructor.value_head.weight).all()),
-            "max_new_tokens": config.max_new_tokens,
-            "seconds": seconds,
-            "tokens_per_second": rolled.tokens / seconds,
-        }
-        return Learnt(rolled, errors_N, rewards_N, line)
-
-    def _policy_gradients(self, rolled: Rollout, advantages_N: Tensor, config: TrainConfig) -> dict[str, float]:
-        """Leave the gradient of the policy loss on the verbalizer; return sums over tokens, and the largest gap."""
-        sums = {"kl": 0.0, "surprise": 0.0, "gap": 0.0}
-        for batch in rolled.micro_batches(config.micro_batch):
-            ids = [rolled.samples[row].ids for row in batch]
-            with torch.no_grad():
-                reference_BT, _ = self.reference.log_probs(rolled.vectors_ND[batch], ids)
-            log_probs_BT, mask_BT = self.verbalizer.log_probs(rolled.vectors_ND[batch], ids)
-            loss = policy_loss(
-                log_probs_BT,
-                mask_BT,
-                advantages_N[batch].to(log_probs_BT.device),
-                reference_BT,
-                kl_coefficient=config.kl_coefficient,
-                total_tokens=rolled.tokens,
-            )
-            loss.loss.backward()
-            sums["kl"] += loss.kl_sum
-            sums["surprise"] += loss.surprise_sum
-            sums["gap"] = max(sums["gap"], rollout_gap(rolled, batch, log_probs_BT.detach()))
-        return sums
-
-
-def rollout_metrics(
-    rolled: Rollout, errors_N: Tensor, rewards_N: Tensor, advantages_PG: Tensor, variance: float
-) -> dict[str, float | None]:
-    """Return what a rollout says about the step: quality, length and how its outputs ended.
-
-    ``fve_batch`` counts failed outputs with error 2, as every FVE does; ``error`` is the mean over usable ones alone.
-    """
-    usable_N = ~rolled.failed_N
-    return {
-        "fve_batch": fve(errors_N, variance),
-        "reward": float(rewards_N.mean()),
-        "error": float(errors_N[usable_N].mean()) if bool(usable_N.any()) else None,
-        "length": rolled.tokens / len(rolled.samples),
-        "parse_rate": rolled.rate(Outcome.OK),
-        "cap_rate": rolled.rate(Outcome.CUT_OFF),
-        "distinct": rolled.distinct,
-        "flat_groups": float((advantages_PG == 0).all(dim=1).float().mean()),
-    }
-
-
-def rollout_gap(rolled: Rollout, batch: list[int], log_probs_BT: Tensor) -> float:
-    """Return the largest difference, nats, between a token's log-probability when it was sampled and when trained on."""
-    gap = 0.0
-    for place, row in enumerate(batch):
-        sampled_T = rolled.samples[row].log_probs
-        if sampled_T is not None:
-            trained_T = log_probs_BT[place, : len(sampled_T)].cpu()
-            gap = max(gap, float((trained_T - sampled_T.cpu()).abs().max()))
-    return gap
 
 
 def write_samples(samples: MetricsWriter, step: int, table: pa.Table, chosen: list[int], learnt: Learnt) -> None:

@@ -25,7 +25,13 @@ MIN_SPREAD = 1e-6
 
 
 def rewards(
-    errors_N: Tensor, lengths_N: Tensor, failed_N: Tensor, *, length_penalty: float, failed_reward: float
+    errors_N: Tensor,
+    lengths_N: Tensor,
+    failed_N: Tensor,
+    *,
+    length_penalty: float,
+    failed_reward: float,
+    bonuses_N: Tensor | None = None,
 ) -> Tensor:
     """Reward of each sample: minus the reconstruction error and a price per token; ``failed_reward`` for a failed one.
 
@@ -36,6 +42,7 @@ def rewards(
         length_penalty: reward taken away per token; stops the length from growing for nothing. Failed outputs do not pay
             it, or a group that failed throughout would be taught to fail shorter.
         failed_reward: the fixed reward of a failed output; -2 is the reward of an orthogonal guess.
+        bonuses_N: added to the reward of samples that did not fail, such as that for agreement.
 
     Returns:
         Rewards, shape (N,), float64: group statistics of nearly equal rewards need the digits.
@@ -52,7 +59,10 @@ def rewards(
             "expected three vectors of one length: an error, a length and a failed flag for each sample"
         )
     failed_value = torch.full_like(errors_N, failed_reward, dtype=torch.float64)
-    return torch.where(failed_N.bool(), failed_value, -errors_N.double() - length_penalty * lengths_N.double())
+    earned = -errors_N.double() - length_penalty * lengths_N.double()
+    if bonuses_N is not None:
+        earned = earned + bonuses_N.double()
+    return torch.where(failed_N.bool(), failed_value, earned)
 
 
 def group_advantages(rewards_PG: Tensor, *, eps: float = 1e-4) -> Tensor:

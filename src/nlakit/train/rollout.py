@@ -7,6 +7,7 @@ micro-batch, D vector width.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -93,7 +94,9 @@ def require_finite_output(verbalizer: Verbalizer, vectors_PD: Tensor) -> None:
     require_finite(log_probs_11, "the verbalizer's log-probability of a token")
 
 
-def score(reconstructor: Reconstructor, rolled: Rollout, *, micro_batch: int, what: str) -> Tensor:
+def score(
+    reconstructor: Reconstructor, rolled: Rollout, heard: Sequence[str], *, micro_batch: int, what: str
+) -> Tensor:
     """Return the error of every sample, leaving the gradient of the mean error in the reconstructor.
 
     One pass serves the reward and the reconstructor's training, so that the two cannot disagree, and the caller's
@@ -103,6 +106,7 @@ def score(reconstructor: Reconstructor, rolled: Rollout, *, micro_batch: int, wh
     Args:
         reconstructor: its gradients are added to.
         rolled: the samples with their true vectors.
+        heard: what the reconstructor reads of each sample: its text, or the same in other words.
         micro_batch: samples in one backward pass.
         what: names the step in errors.
 
@@ -116,7 +120,7 @@ def score(reconstructor: Reconstructor, rolled: Rollout, *, micro_batch: int, wh
     usable = [row for row, found in enumerate(rolled.samples) if found.outcome is Outcome.OK]
     lengths = [len(found.ids) for found in rolled.samples]
     for rows in length_batches(usable, lengths, micro_batch):
-        ids = reconstructor.token_ids([rolled.samples[row].text for row in rows])
+        ids = reconstructor.token_ids([heard[row] for row in rows])
         errors_B = text_errors(reconstructor, ids, rolled.vectors_ND[rows], what)
         (errors_B.sum() / len(usable)).backward()
         errors_N[rows] = errors_B.detach().cpu().float()

@@ -53,8 +53,8 @@ class Half:
     """Tokens of each training example, for batches of similar length."""
     weights: list[int]
     """What each training example counts in the mean of a batch."""
-    loss: Callable[[list[int], str], Tensor]
-    """Batch of examples and the words for an error -> sum of their losses, with gradient."""
+    loss: Callable[[list[int], int, str], Tensor]
+    """Batch of examples, the step and the words for an error -> sum of their losses, with gradient."""
     validate: Callable[[], dict[str, float]]
     """Figures on rows that nothing trains on."""
     say: Callable[[float], str]
@@ -87,7 +87,7 @@ def train_half(half: Half, job: Job, *, first_step: int = 0) -> tuple[int, dict[
         for step in range(state.step + 1, steps + 1):
             started, what = time.perf_counter(), f"warm start: {name}, step {step}"
             examples = batches.at(step - 1)
-            recent.append(_backward(half, examples, micro_batch, what))
+            recent.append(_backward(half, examples, micro_batch, step, what))
             factor = warmup_cosine(step - 1, steps=steps, warmup=round(config.warmup_fraction * steps), floor=FLOOR)
             rate = half.learning_rate * factor
             norm = optimizer_step(optimizer, learning_rate=rate, max_grad_norm=config.max_grad_norm, what=what)
@@ -122,18 +122,18 @@ def _fitting(half: Half, job: Job) -> int:
     longest = max(range(len(half.lengths)), key=half.lengths.__getitem__)
 
     def run(rows: int) -> None:
-        half.loss([longest] * rows, "trying what fits into memory").backward()
+        half.loss([longest] * rows, 0, "trying what fits into memory").backward()
 
     most = min(job.config.micro_batch, job.config.batch_size)
     return rows_that_fit(run, [half.module], most=most, fill=job.fill)
 
 
-def _backward(half: Half, examples: list[int], micro_batch: int, what: str) -> float:
+def _backward(half: Half, examples: list[int], micro_batch: int, step: int, what: str) -> float:
     """Leave the gradient of the mean loss of a batch on the module, and return that loss."""
     total = sum(half.weights[example] for example in examples)
     found = 0.0
     for start in range(0, len(examples), micro_batch):
-        loss = half.loss(examples[start : start + micro_batch], what) / total
+        loss = half.loss(examples[start : start + micro_batch], step, what) / total
         found += loss.item()
         require_finite(found, f"{what}: the loss")
         loss.backward()

@@ -6,7 +6,8 @@ import pytest
 from tests.unit.evaluate import toy
 
 from nlakit.claims.probes import FactCheck
-from nlakit.evaluate.claims import JudgedClaim, claim_measures, judge, level_table, slot_table, truth_reader
+from nlakit.claims.readers import truth_reader
+from nlakit.evaluate.claims import JudgedClaim, claim_measures, judge, level_table, slot_table
 from nlakit.evaluate.estimates import Estimator
 from nlakit.explanations import Explanation, Outcome
 from nlakit.truth import Truth

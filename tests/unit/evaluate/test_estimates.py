@@ -54,3 +54,26 @@ def test_an_unregistered_name_is_refused() -> None:
     """No measure leaves the evaluation without a definition."""
     with pytest.raises(InternalError, match="no definition"):
         ESTIMATOR.mean("claims_nice", [1.0], ["a"])
+
+
+def test_a_ratio_of_sums_is_paired() -> None:
+    """Rows that keep half each keep half in every resample, however different they are; a negative row counts as it is."""
+    below = [1.0, 2.0, 4.0, -0.5]
+    measure = ESTIMATOR.ratio("fve_kept_shuffle", [value / 2 for value in below], below, ["a", "b", "c", "d"])
+    assert measure.value == pytest.approx(0.5)
+    assert (measure.low, measure.high, measure.n) == (pytest.approx(0.5), pytest.approx(0.5), 4)
+    uneven = ESTIMATOR.ratio("fve_kept_shuffle", [0.0, 2.0], [1.0, 3.0], ["a", "b"])
+    assert uneven.value == pytest.approx(0.5)
+    assert (uneven.low, uneven.high) == (pytest.approx(0.0), pytest.approx(2 / 3))
+
+
+def test_a_ratio_of_one_document_has_no_interval() -> None:
+    """Rows of one document say nothing about others."""
+    measure = ESTIMATOR.ratio("fve_kept_shuffle", [1.0, 1.0], [2.0, 2.0], ["a", "a"])
+    assert (measure.value, measure.low, measure.high) == (0.5, None, None)
+
+
+def test_a_ratio_to_nothing_is_refused() -> None:
+    """What is not above 0 cannot be divided by."""
+    with pytest.raises(InternalError, match="leave it out"):
+        ESTIMATOR.ratio("fve_kept_shuffle", [1.0], [0.0], ["a"])

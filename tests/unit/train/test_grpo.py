@@ -10,14 +10,12 @@ import torch
 
 from nlakit.config import Recipe
 from nlakit.errors import DivergedError, InputError, RunError
-from nlakit.explanations import Outcome
 from nlakit.models.pair import Pair
-from nlakit.models.sampler import Sample
 from nlakit.pipeline import run_stages
 from nlakit.progress import Progress
 from nlakit.runs import RunFolder, read_metrics
 from nlakit.testing import tiny_recipe
-from nlakit.train import grpo
+from nlakit.train import grpo, learner
 from nlakit.train.rollout import Rollout
 
 SILENT = Progress(silent=True)
@@ -170,37 +168,13 @@ def test_alarms_are_written_and_said(
     assert "ALARM at step 0" in capsys.readouterr().err
 
 
-def test_rollout_metrics_by_hand() -> None:
-    """Errors 0.2, 0.6 and a failure at 2 with variance 1: FVE 1 - 2.8 / 3, error of usable ones 0.4."""
-    samples = [Sample([1, 2], "a", Outcome.OK), Sample([1], "b", Outcome.OK), Sample([1] * 6, "", Outcome.CUT_OFF)]
-    rolled = Rollout(torch.ones(3, 4), samples, group_size=3)
-    got = grpo.rollout_metrics(
-        rolled, torch.tensor([0.2, 0.6, 2.0]), torch.tensor([-0.2, -0.6, -2.0]), torch.zeros(1, 3), variance=1.0
-    )
-    assert got["fve_batch"] == pytest.approx(1 - 2.8 / 3)
-    assert got["error"] == pytest.approx(0.4)
-    assert got["reward"] == pytest.approx(-2.8 / 3)
-    assert got["length"] == 3.0
-    assert got["parse_rate"] == pytest.approx(2 / 3)
-    assert got["cap_rate"] == pytest.approx(1 / 3)
-    assert got["flat_groups"] == 1.0
-
-
-def test_error_of_no_usable_sample_is_not_measured() -> None:
-    """With nothing to average the error is none; FVE still counts every failure."""
-    rolled = Rollout(torch.ones(1, 4), [Sample([1], "", Outcome.EMPTY)], group_size=1)
-    got = grpo.rollout_metrics(rolled, torch.tensor([2.0]), torch.tensor([-2.0]), torch.zeros(1, 1), variance=0.5)
-    assert got["error"] is None
-    assert got["fve_batch"] == -3.0
-
-
 def test_the_loop_learns_what_is_rewarded(prepared: tuple[Recipe, RunFolder], monkeypatch: pytest.MonkeyPatch) -> None:
     """With a scorer that likes short texts, the whole loop makes explanations much shorter: no sign is wrong anywhere."""
 
-    def score(reconstructor: object, rolled: Rollout, **options: object) -> torch.Tensor:
+    def score(reconstructor: object, rolled: Rollout, heard: object, **options: object) -> torch.Tensor:
         return torch.tensor([len(found.ids) / 20 for found in rolled.samples])
 
-    monkeypatch.setattr(grpo, "score", score)
+    monkeypatch.setattr(learner, "score", score)
     recipe, run = prepared
     train = {"steps": 15, "prompts_per_step": 6, "group_size": 6, "kl_coefficient": 0.0, "micro_batch": 64}
     train |= {"verbalizer_learning_rate": 3e-3, "warmup_steps": 0, "evaluate_every": 50}
@@ -218,7 +192,7 @@ def test_samples_cut_into_what_fits_are_learnt_from_alike(
     lines = []
     for fitting in (None, 3):
         if fitting is not None:
-            monkeypatch.setattr(grpo, "rows_that_fit", lambda *_args, **_options: 3)
+            monkeypatch.setattr(learner, "rows_that_fit", lambda *_args, **_options: 3)
         run = tmp_path / str(fitting)
         shutil.copytree(source, run)
         grpo.run(_changed(recipe, steps=1), RunFolder(run), Progress())

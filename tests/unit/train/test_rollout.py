@@ -15,6 +15,10 @@ def _sample(text: str, outcome: Outcome = Outcome.OK, length: int = 4) -> Sample
     return Sample(list(range(10, 10 + length)), text, outcome, torch.zeros(length))
 
 
+def texts_of(rolled: Rollout) -> list[str]:
+    return [sample.text for sample in rolled.samples]
+
+
 def _vectors(count: int) -> torch.Tensor:
     return torch.randn((count, 32), generator=torch.Generator().manual_seed(1))
 
@@ -61,11 +65,11 @@ def test_micro_batches_hold_every_sample_once_by_length(mixed: Rollout) -> None:
 def test_failed_samples_never_train_the_reconstructor(mixed: Rollout) -> None:
     """Error and gradient are those of the usable samples alone, whatever text the failed ones left behind."""
     pair = tiny_pair()
-    errors_N = score(pair.reconstructor, mixed, micro_batch=64, what="x")
+    errors_N = score(pair.reconstructor, mixed, texts_of(mixed), micro_batch=64, what="x")
     with_failed = _gradients(pair.reconstructor)
     pair.reconstructor.zero_grad(set_to_none=True)
     alone = Rollout(mixed.vectors_ND[[0, 2, 4]], [mixed.samples[row] for row in (0, 2, 4)], group_size=3)
-    alone_N = score(pair.reconstructor, alone, micro_batch=64, what="x")
+    alone_N = score(pair.reconstructor, alone, texts_of(alone), micro_batch=64, what="x")
     assert torch.allclose(errors_N[[0, 2, 4]], alone_N, atol=1e-6)
     assert errors_N[[1, 3, 5]].tolist() == [FAILED_ERROR] * 3
     for ours, expected in zip(with_failed, _gradients(pair.reconstructor), strict=True):
@@ -76,17 +80,17 @@ def test_a_rollout_without_a_usable_sample_leaves_the_reconstructor_alone() -> N
     """All failed: every error is that of an unrelated direction, and there is no gradient."""
     pair = tiny_pair()
     rolled = Rollout(_vectors(2), [_sample("x", Outcome.CUT_OFF), _sample("", Outcome.EMPTY)], group_size=2)
-    assert score(pair.reconstructor, rolled, micro_batch=8, what="x").tolist() == [FAILED_ERROR] * 2
+    assert score(pair.reconstructor, rolled, texts_of(rolled), micro_batch=8, what="x").tolist() == [FAILED_ERROR] * 2
     assert _gradients(pair.reconstructor) == []
 
 
 def test_micro_batches_of_scoring_do_not_change_the_gradient(mixed: Rollout) -> None:
     """One sample at a time gives the errors and the gradient of all at once."""
     pair = tiny_pair()
-    whole_N = score(pair.reconstructor, mixed, micro_batch=64, what="x")
+    whole_N = score(pair.reconstructor, mixed, texts_of(mixed), micro_batch=64, what="x")
     whole = _gradients(pair.reconstructor)
     pair.reconstructor.zero_grad(set_to_none=True)
-    single_N = score(pair.reconstructor, mixed, micro_batch=1, what="x")
+    single_N = score(pair.reconstructor, mixed, texts_of(mixed), micro_batch=1, what="x")
     assert torch.allclose(whole_N, single_N, atol=1e-5)
     for one, other in zip(whole, _gradients(pair.reconstructor), strict=True):
         assert torch.allclose(one, other, atol=1e-5)
@@ -98,7 +102,7 @@ def test_a_broken_head_stops_training_with_advice(mixed: Rollout) -> None:
     with torch.no_grad():
         pair.reconstructor.value_head.weight[0, 0] = math.nan
     with pytest.raises(DivergedError, match=r"step 7: the reconstructor's output"):
-        score(pair.reconstructor, mixed, micro_batch=8, what="train: step 7")
+        score(pair.reconstructor, mixed, texts_of(mixed), micro_batch=8, what="train: step 7")
 
 
 def test_rollout_keeps_the_samples_of_a_vector_together() -> None:

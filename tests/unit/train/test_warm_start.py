@@ -16,7 +16,7 @@ from nlakit.pipeline import run_stages
 from nlakit.progress import Progress
 from nlakit.runs import RunFolder, read_metrics
 from nlakit.testing import tiny_recipe
-from nlakit.train import warm_start
+from nlakit.train import rounds, warm_start
 from nlakit.vectors import VectorStats
 
 SILENT = Progress(silent=True)
@@ -47,8 +47,8 @@ def test_statistics_leave_the_held_out_rows_alone() -> None:
     splits = ["av", "ar", "rl", "heldout"] * 10
     moved_ND = vectors_ND.clone()
     moved_ND[3::4] = 1000.0
-    stats, scale = warm_start.training_statistics(_fake_store(splits, vectors_ND), None, 0)
-    moved_stats, moved_scale = warm_start.training_statistics(_fake_store(splits, moved_ND), None, 0)
+    stats, scale = rounds.training_statistics(_fake_store(splits, vectors_ND), None, 0)
+    moved_stats, moved_scale = rounds.training_statistics(_fake_store(splits, moved_ND), None, 0)
     assert torch.equal(stats.mean_D, moved_stats.mean_D)
     assert (stats.variance, scale) == (moved_stats.variance, moved_scale)
     training_ND = vectors_ND[[row for row in range(40) if row % 4 != 3]]
@@ -57,10 +57,10 @@ def test_statistics_leave_the_held_out_rows_alone() -> None:
 
 def test_statistics_of_many_rows_come_from_every_place_of_the_documents(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where only a share of the rows is looked at, it is not the same place of each document."""
-    monkeypatch.setattr(warm_start, "STATS_ROWS", 100)
+    monkeypatch.setattr(rounds, "STATS_ROWS", 100)
     places = torch.arange(500) % 5  # five rows a document, one after the other
     vectors_ND = torch.nn.functional.one_hot(places, 8).float()
-    stats, _ = warm_start.training_statistics(_fake_store(["av"] * 500, vectors_ND), None, 0)
+    stats, _ = rounds.training_statistics(_fake_store(["av"] * 500, vectors_ND), None, 0)
     assert bool((stats.mean_D[:5] > 0.1).all())
 
 
@@ -68,8 +68,8 @@ def test_injection_scale_is_the_third_quartile_of_the_norms() -> None:
     """Norms 1 to 5 have their 75th percentile at 4; a scale in the recipe is taken as it is."""
     vectors_ND = torch.diag(torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0]))
     store = _fake_store(["av"] * 5, vectors_ND)
-    assert warm_start.training_statistics(store, None, 0)[1] == pytest.approx(4.0)
-    assert warm_start.training_statistics(store, 80.0, 0)[1] == 80.0
+    assert rounds.training_statistics(store, None, 0)[1] == pytest.approx(4.0)
+    assert rounds.training_statistics(store, 80.0, 0)[1] == 80.0
 
 
 def test_warm_start_learns_and_leaves_a_whole_pair(tmp_path: Path) -> None:
@@ -134,9 +134,9 @@ def test_a_diverged_warm_start_says_so_and_keeps_its_checkpoint(tmp_path: Path) 
 
 def test_validation_documents_are_not_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No document of the validation rows gives a training row, in either split."""
-    seen: list[warm_start.TaughtRows] = []
-    build = warm_start._taught_rows
-    monkeypatch.setattr(warm_start, "_taught_rows", lambda *args: seen.append(build(*args)) or seen[-1])
+    seen: list[rounds.TaughtRows] = []
+    build = rounds.taught_rows
+    monkeypatch.setattr(warm_start, "taught_rows", lambda *args: seen.append(build(*args)) or seen[-1])
     recipe, run = _prepared(tmp_path)
     warm_start.run(recipe, run, SILENT)
     assert len(seen) == 2
@@ -153,7 +153,7 @@ def test_a_checkpoint_in_the_second_loop_keeps_the_first_loops_lines(
     recipe, unbroken = _prepared(tmp_path / "a")
     warm_start.run(recipe, unbroken, SILENT)
     recipe, run = _prepared(tmp_path / "b")
-    real = warm_start._reconstruction
+    real = rounds._reconstruction
     calls: list[int] = []
 
     def stop_at_second(*args: Any) -> dict[str, float]:
@@ -162,10 +162,10 @@ def test_a_checkpoint_in_the_second_loop_keeps_the_first_loops_lines(
             raise KeyboardInterrupt
         return real(*args)
 
-    monkeypatch.setattr(warm_start, "_reconstruction", stop_at_second)
+    monkeypatch.setattr(rounds, "_reconstruction", stop_at_second)
     with pytest.raises(KeyboardInterrupt):
         warm_start.run(recipe, run, SILENT)
-    monkeypatch.setattr(warm_start, "_reconstruction", real)
+    monkeypatch.setattr(rounds, "_reconstruction", real)
     warm_start.run(recipe, run, SILENT)
 
     def lines(folder: RunFolder) -> list[str]:

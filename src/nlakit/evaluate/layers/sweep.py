@@ -18,12 +18,12 @@ from torch import Tensor
 
 from nlakit.card import Measure
 from nlakit.claims.probes import FactCheck
+from nlakit.claims.readers import truth_reader
 from nlakit.config import Recipe, plain
 from nlakit.data.annotate import ask
 from nlakit.data.corpus import Document
 from nlakit.data.teachers import Context, Priced, Situated, Teacher, load_teacher
 from nlakit.errors import InputError, ModelError, missing_extra
-from nlakit.evaluate.claims import truth_reader
 from nlakit.evaluate.layers.choice import LayerLine, Recommendation, TruthCheck, check, recommend
 from nlakit.evaluate.layers.decodability import ASKED, Known, Prober, guessed, losses, right
 from nlakit.evaluate.layers.norms import measured, norm_measures

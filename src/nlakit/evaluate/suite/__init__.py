@@ -51,6 +51,8 @@ PARTS: dict[str, Part] = {
             "claims against the text",
             "Claims held against the words of the text, or judged by a model, for corpora without a truth.",
         ),
+        Part("words", "edited explanations", "What is left when explanations are edited, and what single claims do."),
+        Part("support", "support of claims", "Whether the support score tells true claims from false ones."),
     )
 }
 """Every part by name, in the order in which they are taken; the first is always taken."""

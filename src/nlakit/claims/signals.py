@@ -1,0 +1,127 @@
+"""Signals of a claim: what can be seen of it, without any truth, that goes with its being true.
+
+=================  ======================================================================================================
+``agreement``      share of the other samples of the same vector that make the same claim
+``contradiction``  share of them that give its slot another value
+``recurrence``     share of the readings at neighbouring tokens that make the same claim (the paper: what recurs is true more often)
+``leverage``       rise of the reconstruction error, in units of Var, when its value is exchanged for others; when its slot has no
+                   other value, when it is left out
+``probability``    log-probability in nats of its value's tokens, given the vector and the words before
+``error``          the reconstruction error of the whole explanation, in units of Var
+=================  ======================================================================================================
+
+Level and slot of a claim are no signals, so that what is learnt from a corpus with known truth can be used on any other.
+
+Axes: N explanations, D width of a vector.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from nlakit.claims.exchange import ClaimReader, Pool
+from nlakit.claims.leverage import leverages, text_errors
+from nlakit.claims.likelihood import span_log_probs
+from nlakit.explanations import Explanation
+from nlakit.models.reconstructor import Reconstructor
+from nlakit.models.verbalizer import Verbalizer
+from nlakit.truth import Claim
+
+SIGNALS = ("agreement", "contradiction", "recurrence", "leverage", "probability", "error")
+LOWEST_LOG_PROBABILITY = -10.0
+"""A value may be as improbable as it likes; further down than this says no more."""
+
+Signals = Mapping[str, float | None]
+"""A number for each signal; None where it cannot be had, such as recurrence for a vector without neighbours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One explanation with what was sampled around it."""
+
+    explanation: Explanation
+    samples: Sequence[Explanation]
+    """Other samples of the same vector."""
+    neighbours: Sequence[Explanation]
+    """Readings at neighbouring tokens of the same text."""
+
+
+def claim_signals(
+    verbalizer: Verbalizer,
+    reconstructor: Reconstructor,
+    variance: float,
+    reader: ClaimReader,
+    vectors_ND: Tensor,
+    reads_N: Sequence[Read],
+    seed: int = 0,
+) -> list[list[tuple[Claim, Signals]]]:
+    """Return every claim of each explanation with its signals; a failed explanation claims nothing.
+
+    One forward pass an explanation, and a few reconstructions a claim.
+    """
+    texts = [read.explanation.text if read.explanation.ok else "" for read in reads_N]
+    known: dict[str, list[Claim]] = {}
+
+    def claims_of(explanation: Explanation) -> list[Claim]:
+        if explanation.ok and explanation.text not in known:
+            known[explanation.text] = reader.claims(explanation.text)
+        return known[explanation.text] if explanation.ok else []
+
+    samples_N = [[claims_of(sample) for sample in read.samples] for read in reads_N]
+    neighbours_N = [[claims_of(neighbour) for neighbour in read.neighbours] for read in reads_N]
+    claims_N = [claims_of(read.explanation) for read in reads_N]
+    usable = [row for row, claims in enumerate(claims_N) if claims]
+    if not usable:
+        return [[] for _ in reads_N]
+    pool = Pool.of(claim for claims in known.values() for claim in claims)
+    given, claims, vectors_UD = [texts[row] for row in usable], [claims_N[row] for row in usable], vectors_ND[usable]
+    spans = [[(claim.value_start, claim.value_end) for claim in found] for found in claims]
+    log_probs = dict(zip(usable, span_log_probs(verbalizer, vectors_UD, given, spans), strict=True))
+    lifted = dict(zip(usable, leverages(reconstructor, vectors_UD, given, claims, pool, seed=seed), strict=True))
+    errors = dict(zip(usable, text_errors(reconstructor, given, vectors_UD).tolist(), strict=True))
+    found: list[list[tuple[Claim, Signals]]] = [[] for _ in reads_N]
+    for row in usable:
+        sampled, near = _Made.by(samples_N[row]), _Made.by(neighbours_N[row])
+        for place, claim in enumerate(claims_N[row]):
+            leverage = lifted[row][place]
+            signals = {
+                "agreement": sampled.same(claim),
+                "contradiction": sampled.other(claim),
+                "recurrence": near.same(claim),
+                "leverage": (leverage.drop if leverage.swap is None else leverage.swap) / variance,
+                "probability": max(LOWEST_LOG_PROBABILITY, log_probs[row][place]),
+                "error": errors[row] / variance,
+            }
+            found[row].append((claim, signals))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """How many of some explanations make a claim, and how many speak of its slot."""
+
+    explanations: int
+    same_claims: Counter[tuple[str, str]]
+    slots: Counter[str]
+
+    @classmethod
+    def by(cls, claims: Sequence[Sequence[Claim]]) -> _Made:
+        return cls(
+            len(claims),
+            Counter(same for found in claims for same in {claim.same for claim in found}),
+            Counter(slot for found in claims for slot in {claim.slot for claim in found}),
+        )
+
+    def same(self, claim: Claim) -> float | None:
+        """Share of the explanations that make this claim; None without explanations."""
+        return self.same_claims[claim.same] / self.explanations if self.explanations else None
+
+    def other(self, claim: Claim) -> float | None:
+        """Share of them that speak of its slot and do not make it."""
+        if not self.explanations:
+            return None
+        return max(0, self.slots[claim.slot] - self.same_claims[claim.same]) / self.explanations

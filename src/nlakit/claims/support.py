@@ -1,0 +1,82 @@
+"""Support: how far to believe a claim, in [0, 1], from signals that need no truth.
+
+A logistic regression over the signals, fitted where the truth is known. Applying it takes no more than its numbers, which lie
+beside this file; ``python -m scripts.calibrate`` writes them. On another target they are a transfer: the order they give to
+claims can be expected to hold, the numbers themselves less so (docs/reading.md).
+
+Axes: C claims, S signals.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nlakit.calibration import Calibration
+from nlakit.claims.signals import SIGNALS, Signals
+from nlakit.errors import InputError, missing_extra
+
+FILE = "calibration.json"
+PENALTY = 1.0
+"""Inverse strength of the L2 penalty; there are thousands of claims for a handful of weights."""
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@cache
+def shipped() -> Calibration:
+    """Return the calibration that comes with the package, fitted on Terrarium."""
+    return Calibration.model_validate_json((resources.files("nlakit.claims") / FILE).read_text(encoding="utf-8"))
+
+
+def fit(
+    signals_C: Sequence[Signals],
+    true_C: Sequence[bool],
+    names: Iterable[str] = SIGNALS,
+    fitted_on: dict[str, Any] | None = None,
+) -> Calibration:
+    """Fit a calibration on claims whose truth is known.
+
+    Raises :class:`~nlakit.errors.InputError` where all claims are true or none is, and
+    :class:`~nlakit.errors.MissingExtraError` without scikit-learn.
+    """
+    names = tuple(names)
+    if len(set(true_C)) < 2:
+        raise InputError(
+            f"{len(true_C)} claims, of which {sum(true_C)} are true: support is fitted where some are and some are not."
+        )
+    try:
+        from sklearn.linear_model import LogisticRegression
+    except ImportError as error:
+        raise missing_extra("scikit-learn", "eval", "fitting a support score") from error
+    values_CS = as_array(signals_C, names)
+    centre_S = np.nan_to_num(np.nanmean(values_CS, axis=0))
+    scale_S = np.nan_to_num(np.nanstd(values_CS, axis=0)) + 1e-6
+    standard_CS = np.nan_to_num((values_CS - centre_S) / scale_S)
+    model = LogisticRegression(C=PENALTY, max_iter=1000).fit(standard_CS, np.asarray(true_C, dtype=int))
+    return Calibration(
+        signals=names,
+        centre=tuple(map(float, centre_S)),
+        scale=tuple(map(float, scale_S)),
+        weights=tuple(map(float, model.coef_[0])),
+        intercept=float(model.intercept_[0]),
+        fitted_on=fitted_on or {},
+    )
+
+
+def as_array(signals_C: Sequence[Signals], names: Sequence[str]) -> FloatArray:
+    """Return the signals (C, S), nan where one is missing."""
+    rows = [[found.get(name) for name in names] for found in signals_C]
+    return np.asarray([[math.nan if value is None else value for value in row] for row in rows], dtype=np.float64)
+
+
+def write(calibration: Calibration) -> str:
+    """Return the text of the file."""
+    return json.dumps(calibration.model_dump(mode="json"), indent=2) + "\n"

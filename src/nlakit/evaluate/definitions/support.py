@@ -1,0 +1,63 @@
+"""Measures of the support score: whether it tells true claims from false ones."""
+
+from __future__ import annotations
+
+from nlakit.evaluate.definitions.definition import MeasureDefinition
+
+SUPPORT = "Support of claims"
+
+_COST = "8 further samples a row, one at each of 4 neighbouring tokens, and about 6 reconstructions a claim; on 400 rows at most"
+
+
+def _auroc(name: str, title: str, over: str) -> MeasureDefinition:
+    """Return the definition of an AUROC over some claims."""
+    return MeasureDefinition(
+        name,
+        title,
+        f"AUROC of the support score: the probability that a true claim has more support than a false one, ties counting half, "
+        f"{over}. Support is computed without the truth, by the calibration on the pair's card or the one that is shipped.",
+        "0.5: support says nothing; 1: every true claim stands above every false one",
+        "AUROC",
+        _COST,
+        SUPPORT,
+        ("truth",),
+    )
+
+
+DEFINITIONS: tuple[MeasureDefinition, ...] = (
+    _auroc("support_auroc", "support tells true from false", "over all claims"),
+    _auroc("support_auroc_theme", "support, themes", "over themes"),
+    _auroc("support_auroc_entity", "support, entities", "over entities"),
+    _auroc("support_auroc_detail", "support, details", "over details"),
+    MeasureDefinition(
+        "support_true_high",
+        "claims true, support 0.9 and above",
+        "Share of the claims with a support of at least 0.9 that are true.",
+        "0.9 or more: support can be taken at its word",
+        "fraction",
+        _COST,
+        SUPPORT,
+        ("truth",),
+    ),
+    MeasureDefinition(
+        "support_true_low",
+        "claims true, support under 0.5",
+        "Share of the claims with a support under 0.5 that are true.",
+        "0.5 or less",
+        "fraction",
+        _COST,
+        SUPPORT,
+        ("truth",),
+    ),
+    MeasureDefinition(
+        "support_error",
+        "calibration error of support",
+        "Expected calibration error: claims are put into ten bins of support, and the distance between mean support and share true "
+        "of each bin is averaged over claims.",
+        "0: of the claims with support s a share of s is true",
+        "fraction",
+        _COST,
+        SUPPORT,
+        ("truth",),
+    ),
+)

@@ -1,0 +1,125 @@
+"""The support score held against the truth: whether it tells which claim to believe, and what each signal adds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from nlakit.claims.signals import SIGNALS
+from nlakit.claims.support import Calibration, fit, shipped
+from nlakit.errors import InputError
+from nlakit.evaluate.bench import Bench
+from nlakit.evaluate.definitions.support import DEFINITIONS
+from nlakit.evaluate.estimates import weighted_auroc
+from nlakit.evaluate.evaluation import DataTable
+from nlakit.evaluate.support import KnownClaim, first_rows, known_claims
+from nlakit.truth import LEVELS
+
+ROWS = 400
+"""Most held-out rows, and most training rows, whose claims are scored."""
+BINS = 10
+HIGH, LOW = 0.9, 0.5
+NAMES = [definition.name for definition in DEFINITIONS]
+
+
+def measure(bench: Bench) -> None:
+    """Score the claims of held-out rows, and refit without and with each signal alone on training rows."""
+    found = bench.found
+    if bench.truths is None or bench.reader is None:
+        found.leave_out(NAMES, bench.why_no_truth)
+        return
+    heldout = first_rows(bench.heldout, ROWS)
+    claims = known_claims(bench, heldout, bench.reader, bench.explanations[: len(heldout)], "support")
+    if len({item.true for item in claims}) < 2:
+        found.leave_out(NAMES, f"of {len(claims)} claims all are true or none is, so there is nothing to tell apart")
+        return
+    calibration = bench.pair.card.support or shipped()
+    support_C = scores(calibration, claims)
+    true_C = np.asarray([item.true for item in claims])
+    documents = [item.document for item in claims]
+    found.measures["support_auroc"] = found.estimator.auroc("support_auroc", support_C, true_C, documents)
+    for level in LEVELS:
+        chosen = [place for place, item in enumerate(claims) if item.claim.level == level]
+        name = f"support_auroc_{level}"
+        if len({claims[place].true for place in chosen}) < 2:
+            found.leave_out([name], f"of {len(chosen)} claims of level {level} all are true or none is")
+            continue
+        owners = [documents[place] for place in chosen]
+        found.measures[name] = found.estimator.auroc(name, support_C[chosen], true_C[chosen], owners)
+    for name, inside in (("support_true_high", support_C >= HIGH), ("support_true_low", support_C < LOW)):
+        found.measures[name] = found.estimator.mean(name, true_C.astype(float), documents, inside.astype(float))
+    bins = reliability(support_C, true_C)
+    # A claim's own share: the distance of its bin, so that the mean over claims is the expected calibration error.
+    distances_C = np.abs(support_C - true_C)
+    for low, high, mean, share, _ in bins:
+        distances_C[_within(support_C, low, high)] = abs(mean - share)
+    found.measures["support_error"] = found.estimator.mean("support_error", distances_C, documents)
+    found.tables["reliability"] = DataTable(
+        title="Support against truth",
+        about="Claims of held-out rows by their support, and the share of them that is true. Support can be taken at its word "
+        "where the two agree.",
+        heads=("from", "to", "mean support", "true", "claims"),
+        rows=tuple(bins),
+    )
+    _measure_signals(bench, claims, true_C)
+
+
+def scores(calibration: Calibration, claims: Sequence[KnownClaim]) -> np.ndarray:
+    """Return the support of each claim (C,)."""
+    return np.asarray([calibration.apply(item.signals) for item in claims])
+
+
+def reliability(support_C: np.ndarray, true_C: np.ndarray) -> list[tuple[float, float, float, float, int]]:
+    """Return (from, to, mean support, share true, claims) of each bin of support that has a claim."""
+    found = []
+    for low in np.arange(BINS) / BINS:
+        high = low + 1 / BINS
+        inside = _within(support_C, low, high)
+        if inside.any():
+            found.append(
+                (
+                    float(low),
+                    float(high),
+                    float(support_C[inside].mean()),
+                    float(true_C[inside].mean()),
+                    int(inside.sum()),
+                )
+            )
+    return found
+
+
+def _within(support_C: np.ndarray, low: float, high: float) -> np.ndarray:
+    return (support_C >= low) & ((support_C < high) | (high >= 1.0 - 1e-9))
+
+
+def _measure_signals(bench: Bench, claims: Sequence[KnownClaim], true_C: np.ndarray) -> None:
+    """Fit on training rows with all signals, without each and with each alone; the AUROC is that on held-out claims."""
+    if bench.training is None or bench.reader is None:
+        return
+    training = first_rows(bench.training, ROWS)
+    explained = [sample.explanation for sample in bench.explain("support: training", training.vectors_ND)]
+    known = known_claims(bench, training, bench.reader, explained, "support: training")
+    choices: list[tuple[str, tuple[str, ...]]] = [("all signals", SIGNALS)]
+    choices += [(f"without {name}", tuple(other for other in SIGNALS if other != name)) for name in SIGNALS]
+    choices += [(f"{name} alone", (name,)) for name in SIGNALS]
+    detail_C = np.asarray([item.claim.level == "detail" for item in claims])
+    rows = []
+    for label, names in choices:
+        try:
+            fitted = fit([item.signals for item in known], [item.true for item in known], names)
+        except InputError:
+            return
+        support_C = scores(fitted, claims)
+        ones_C = np.ones(len(claims))
+        rows.append(
+            (label, weighted_auroc(support_C, true_C, ones_C), weighted_auroc(support_C, true_C, 1.0 * detail_C))
+        )
+    bench.found.tables["signals"] = DataTable(
+        title="What each signal adds to support",
+        about="AUROC of support on held-out claims when it is fitted anew on claims of training rows, with all signals, without "
+        "one, and with one alone.",
+        heads=("signals", "AUROC", "details alone"),
+        rows=tuple(rows),
+        decimals=3,
+    )

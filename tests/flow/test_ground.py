@@ -1,0 +1,102 @@
+"""The stage ground: from the teacher's text to what the vectors bear out of it, on tiny models and a toy world."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from tests.unit.evaluate import toy
+
+from nlakit.config import Recipe
+from nlakit.data.annotate import load_explanations
+from nlakit.errors import ConfigError
+from nlakit.models.pair import Pair
+from nlakit.pipeline import run_stages, stages_of
+from nlakit.progress import Progress
+from nlakit.runs import RunFolder
+from nlakit.testing import tiny_recipe
+from nlakit.train import ground
+
+SILENT = Progress(silent=True)
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    toy.install(monkeypatch)
+    return toy.toy_recipe(tmp_path / "world", documents=60)
+
+
+def by(recipe: Recipe, sign: str, **settings: object) -> Recipe:
+    return recipe.model_copy(update={"ground": recipe.ground.model_copy(update={"by": sign, **settings})})
+
+
+def prepared(recipe: Recipe, folder: Path) -> RunFolder:
+    run = RunFolder(folder)
+    run_stages(recipe, run, SILENT, ["extract", "annotate"])
+    return run
+
+
+def test_only_a_recipe_that_grounds_has_the_stage(recipe: Recipe) -> None:
+    """The stage stands between annotate and warm-start, and a plain recipe is as it was."""
+    assert "ground" not in stages_of(by(recipe, "nothing"))
+    stages = stages_of(by(recipe, "probes"))
+    assert stages[stages.index("ground") - 1 : stages.index("ground") + 2] == ["annotate", "ground", "warm-start"]
+
+
+@pytest.mark.parametrize("sign", ["likelihood", "swap", "probes"])
+def test_every_sign_leaves_texts_that_claim_less(recipe: Recipe, tmp_path: Path, sign: str) -> None:
+    """No row is lost, no claim is added, the counts add up, and the warm start learns from what is left."""
+    recipe = by(recipe, sign)
+    run = prepared(recipe, tmp_path / "run")
+    run_stages(recipe, run, SILENT, ["ground"])
+    reader, kept = toy.ToyTruth(), 0
+    for split in ("av", "ar"):
+        ids, texts = load_explanations(run.path / "ground", split)
+        whole_ids, whole = load_explanations(run.path / "annotate", split)
+        assert ids.tolist() == whole_ids.tolist()
+        for before, after in zip(whole, texts, strict=True):
+            claims, left = ({claim.same for claim in reader.claims(text)} for text in (before, after))
+            assert left <= claims
+            assert left or after == recipe.ground.silence
+            kept += len(left)
+    scores = json.loads((run.path / "ground" / "scores.json").read_text())
+    assert sum(scores["splits"][split]["kept"] for split in ("av", "ar")) == kept
+    assert {"topic", "animal"} <= set(scores["slots"])
+    run_stages(recipe, run, SILENT, ["warm-start"])
+    assert Pair.from_pretrained(run.path / "warm-start" / "pair").card.data["ground"]["by"] == sign
+
+
+def test_falsehoods_of_the_teacher_are_taken_out(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a teacher says against the truth is not kept, whatever the vector holds."""
+    monkeypatch.setattr(toy, "explain", lambda truth: "About topic weather, animal unicorn." if truth else "")
+    recipe = by(recipe, "probes")
+    run = prepared(recipe, tmp_path / "run")
+    run_stages(recipe, run, SILENT, ["ground"])
+    assert set(load_explanations(run.path / "ground", "av")[1]) == {"Unclear."}
+    assert json.loads((run.path / "ground" / "done.json").read_text())["outputs"]["contradicted"] > 0
+
+
+def test_a_stage_that_was_cut_short_ends_the_same(recipe: Recipe, tmp_path: Path) -> None:
+    """With the last shard missing it is made again, byte for byte, and counted once."""
+    recipe = by(recipe, "likelihood")
+    run = prepared(recipe, tmp_path / "run")
+    folder = ground.run(recipe, run, SILENT)
+    scores, last = (folder / "scores.json").read_bytes(), sorted(folder.glob("shard-*.parquet"))[-1]
+    table = pq.read_table(last)
+    for name in ("done.json", "scores.json", f"{last.stem}.json"):
+        (folder / name).unlink()
+    ground.run(recipe, run, SILENT)
+    assert pq.read_table(last).equals(table)
+    assert (folder / "scores.json").read_bytes() == scores
+
+
+def test_probes_need_a_truth(tmp_path: Path) -> None:
+    """A corpus without a truth plugin is told to use a sign that needs none."""
+    recipe = by(tiny_recipe(tmp_path, documents=40), "probes")
+    run = prepared(recipe, tmp_path / "run")
+    with pytest.raises(ConfigError, match="use likelihood or swap"):
+        ground.run(recipe, run, SILENT)

@@ -1,0 +1,114 @@
+"""Taking out of a teacher's text what the vectors do not hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+from tests.unit.claims.making import KEYED, keyed_claims
+
+from nlakit.claims.anytext import FrameReader
+from nlakit.claims.grounding import LikelihoodSign, ProbeSign, Score, ground, own_share
+from nlakit.claims.likelihood import span_log_probs
+from nlakit.claims.probes import fit_probes
+from nlakit.testing import tiny_pair
+from nlakit.truth import Claim
+
+VECTORS = torch.zeros((3, 4))
+
+
+class Reader:
+    def claims(self, text: str) -> list[Claim]:
+        return keyed_claims(text)
+
+
+@dataclass
+class Fixed:
+    """Scores by value; where a claim leans on another, it fails as soon as that has gone."""
+
+    by_value: dict[str, float]
+    leans_on: dict[str, str] = field(default_factory=dict)
+    repeats: bool = True
+    asked: list[int] = field(default_factory=list)
+
+    def scores(
+        self, vectors_ND: torch.Tensor, texts: Sequence[str], claims_N: Sequence[Sequence[Claim]], rows: Sequence[int]
+    ) -> list[list[Score]]:
+        self.asked.append(len(texts))
+        return [
+            [
+                Score(0.0 if (other := self.leans_on.get(c.value)) and other not in text else self.by_value[c.value])
+                for c in claims
+            ]
+            for text, claims in zip(texts, claims_N, strict=True)
+        ]
+
+
+def test_claims_that_fail_leave_and_the_rest_stays_readable() -> None:
+    """Words, commas and sentence of a failed claim are gone; a text without failures is untouched."""
+    texts = ["Place park, mood sad. Animal cat.", "Animal cat.", "Mood sad."]
+    found = ground(texts, VECTORS, Reader(), Fixed({"park": 0.9, "sad": 0.1, "cat": 0.8}), threshold=0.5)
+    assert [item.text for item in found] == ["Place park. Animal cat.", "Animal cat.", ""]
+    assert [(len(item.judged), item.kept) for item in found] == [(3, 2), (1, 1), (1, 0)]
+
+
+def test_a_claim_that_leant_on_another_is_scored_again() -> None:
+    """What was probable only behind a guess goes with the guess, and texts that are settled are not scored again."""
+    sign = Fixed({"park": 0.1, "sad": 0.9, "cat": 0.9}, leans_on={"sad": "park"})
+    found = ground(["Place park, mood sad, animal cat.", "Animal cat."], VECTORS[:2], Reader(), sign, threshold=0.5)
+    assert found[0].text == "Animal cat."
+    assert sign.asked == [2, 1, 1]
+
+
+def test_a_sign_that_does_not_look_at_the_text_is_asked_once() -> None:
+    """Scores that cannot change are not computed again."""
+    sign = Fixed({"park": 0.1, "sad": 0.9}, leans_on={"sad": "park"}, repeats=False)
+    assert ground(["Place park, mood sad."], VECTORS[:1], Reader(), sign, threshold=0.5)[0].text == "Mood sad."
+    assert sign.asked == [1]
+
+
+def test_own_share_by_hand() -> None:
+    """As probable as elsewhere is one half; nine times as probable as the mean of the others is nine tenths."""
+    assert own_share(math.log(0.2), [math.log(0.1), math.log(0.3)]) == pytest.approx(0.5)
+    assert own_share(math.log(0.9), [math.log(0.1)]) == pytest.approx(0.9)
+    assert own_share(-2000.0, [-3000.0]) == pytest.approx(1.0)
+
+
+def test_a_value_is_scored_by_its_probability_and_a_statement_against_other_vectors() -> None:
+    """A frame's value has the probability of its tokens; a clause without a frame that of being about its own vector."""
+    verbalizer = tiny_pair().verbalizer
+    generator = torch.Generator().manual_seed(0)
+    vectors_ND, others_KD = torch.randn((1, 32), generator=generator), torch.randn((3, 32), generator=generator)
+    text = "Kept in the box. The cat sat."
+    reader = FrameReader({"kept in the _": "detail"})
+    claims = reader.claims(text)
+    scores = LikelihoodSign(verbalizer, others_KD).scores(vectors_ND, [text], [claims], [0])[0]
+    spans = [[(claim.value_start, claim.value_end) for claim in claims]]
+    value, clause = span_log_probs(verbalizer, vectors_ND, [text], spans)[0]
+    elsewhere = [span_log_probs(verbalizer, other_D[None], [text], spans)[0][1] for other_D in others_KD]
+    assert [claim.slot for claim in claims] == ["kept in the _", "statement"]
+    assert scores[0].value == pytest.approx(math.exp(value), rel=1e-4)
+    assert scores[1].value == pytest.approx(own_share(clause, elsewhere), rel=1e-4)
+
+
+def test_probes_keep_what_they_find_and_contradict_what_is_false() -> None:
+    """A held fact passes, a false claim about it is contradicted, and a fact that the vector does not hold fails."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 2, (400,), generator=generator)
+    vectors_ND = torch.randn((400, 8), generator=generator)
+    vectors_ND[:, 0] = 4.0 * (2 * labels - 1)
+    coin = torch.randint(0, 2, (400,), generator=generator)
+    facts = [{"animal": ("cat", "dog")[a], "mood": ("sad", "glad")[b]} for a, b in zip(labels, coin, strict=True)]
+    probes = fit_probes(vectors_ND, facts, [str(row) for row in range(400)])
+    sign = ProbeSign({5: probes, 6: probes}, {5: facts[0], 6: facts[0]})
+    true, false = facts[0]["animal"], {"cat": "dog", "dog": "cat"}[facts[0]["animal"]]
+    found = ground(
+        [f"Animal {true}, mood {facts[0]['mood']}.", f"Animal {false}."],
+        vectors_ND[[0, 0]], Reader(), sign, threshold=0.9, rows=[5, 6],
+    )  # fmt: skip
+    assert [item.text for item in found] == [f"Animal {true}.", ""]
+    assert found[1].judged[0][1].contradicted
+    assert set(KEYED) >= {"animal", "mood"}
