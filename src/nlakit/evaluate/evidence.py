@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from nlakit.claims.anytext import FrameReader
 from nlakit.claims.evidence import Evidence
+from nlakit.claims.exchange import ClaimReader
+from nlakit.claims.readers import claim_reader
 from nlakit.data.annotate import require_approval
 from nlakit.data.judgement import Case, Judgement
 from nlakit.data.providers.judge import EndpointJudge
@@ -52,14 +54,20 @@ def surroundings(bench: Bench) -> list[Evidence]:
         rows.document_ids, rows.column("position"), rows.column("context"), strict=True
     ):
         tokens = tokens_of[document]
-        last = min(position + FOLLOWING_TOKENS, len(tokens.offsets) - 1)
+        last = min(position + FOLLOWING_TOKENS, len(tokens) - 1)
         evidence_N.append(Evidence(context, tokens.text[tokens.offsets[position][1] : tokens.offsets[last][1]]))
     return evidence_N
 
 
-def judge_by_words(explanations: Sequence[Explanation], evidence_N: Sequence[Evidence]) -> Judged:
-    """Read the claims of the explanations that parsed, by frames learnt from them, and judge each by its words."""
-    reader = FrameReader.fit([output.text for output in explanations if output.ok], min_count=MIN_COUNT)
+def reader_of(bench: Bench) -> ClaimReader:
+    """Return who reads the claims of a pair, as everywhere; frames are learnt from its explanations where its card keeps none."""
+    if bench.reader is not None or "claims" in bench.pair.card.data:
+        return claim_reader(bench.pair.card)
+    return FrameReader.fit([output.text for output in bench.explanations if output.ok], min_count=MIN_COUNT)
+
+
+def judge_by_words(reader: ClaimReader, explanations: Sequence[Explanation], evidence_N: Sequence[Evidence]) -> Judged:
+    """Read the claims of the explanations that parsed, and judge each by its words."""
     findings = [
         Finding(row, claim.level, evidence.verdict(claim))
         for row, (explanation, evidence) in enumerate(zip(explanations, evidence_N, strict=True))

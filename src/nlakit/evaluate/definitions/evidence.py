@@ -24,7 +24,7 @@ DEFINITIONS: tuple[MeasureDefinition, ...] = (
         MeasureDefinition(
             f"evidence_true_{level}",
             f"claims with evidence, {level}",
-            f"evidence_true over the claims of level {level} only; without a judge, its form tells the level.",
+            f"evidence_true over the claims of level {level} only; without a judge, who reads the claim says its level.",
             f"evidence_true_other_{level}",
             "fraction",
             JUDGES,
