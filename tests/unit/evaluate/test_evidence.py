@@ -16,8 +16,8 @@ from nlakit.claims.anytext import FrameReader
 from nlakit.claims.evidence import Evidence
 from nlakit.config import EvaluateConfig, JudgeConfig
 from nlakit.data.providers import client
-from nlakit.errors import SpendingError
-from nlakit.evaluate import evidence
+from nlakit.errors import ConfigError, SpendingError
+from nlakit.evaluate import evidence, runner
 from nlakit.evaluate.evidence import (
     Finding,
     judge_by_model,
@@ -84,6 +84,15 @@ def test_nobody_is_asked_without_approval(endpoint: Endpoint) -> None:
     with pytest.raises(SpendingError, match="nobody approved"):
         judge_by_model(bench_of(endpoint, yes=False), [TEXTS])
     assert not endpoint.asked
+
+
+def test_a_judge_without_a_key_is_missed_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is known to be missing is said at once, where the judge will be asked."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    judge = JudgeConfig(teacher="openai", options={"model": "m"})
+    monkeypatch.setattr(runner.Pair, "from_pretrained", lambda _: pytest.fail("work has begun"))
+    with pytest.raises(ConfigError, match=r"evaluate\.judge\.calls\.key_env"):
+        runner.evaluate("terrarium", EvaluateConfig(parts=("evidence",), judge=judge))
 
 
 def test_the_reader_is_the_corpus_own_or_that_of_the_card_or_learnt(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,23 +80,25 @@ def _measure_agreement(
         found.measures[name] = found.estimator.mean(name, agree, owners)
     rows = []
     for level in LEVELS:
-        of_level = [item for item in judged if item.claim.level == level]
-        words = [_borne_out(item, evidence_N) for item in of_level]
-        rows.append(
-            (
-                level,
-                len(of_level),
-                share([item.true for item in of_level]),
-                share(words),
-                share([item.true for item, found_ in zip(of_level, words, strict=True) if found_]),
-                share([item.true for item, found_ in zip(of_level, words, strict=True) if not found_]),
-            )
-        )
+        true = [item.true for item in judged if item.claim.level == level]
+        words = [_borne_out(item, evidence_N) for item in judged if item.claim.level == level]
+        with_words = [hit for hit, there in zip(true, words, strict=True) if there]
+        without = [hit for hit, there in zip(true, words, strict=True) if not there]
+        same = [hit == there for hit, there in zip(true, words, strict=True)]
+        rows.append((level, len(true), share(true), share(words), share(with_words), share(without), share(same)))
     found.tables["evidence"] = DataTable(
         title="Words as evidence, against the truth",
-        about="How far words in the text tell which claims are true, by the level that the corpus gives a claim. Where both "
-        "last columns are alike, words tell nothing.",
-        heads=("level", "claims", "true", "words in the text", "true where they are", "true where they are not"),
+        about="How far words in the text tell which claims are true, by the level that the corpus gives a claim. Where claims "
+        "are as often true without their words as with them, words tell nothing.",
+        heads=(
+            "level",
+            "claims",
+            "true",
+            "words in the text",
+            "true where they are",
+            "true where they are not",
+            "agree",
+        ),
         rows=tuple(rows),
     )
 

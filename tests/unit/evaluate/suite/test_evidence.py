@@ -55,9 +55,9 @@ def test_the_table_says_at_which_level_words_tell_the_truth(bench: Bench) -> Non
     """One line a level, with the claims that are true where their words are in the text and where they are not."""
     evidence.measure(bench)
     assert bench.found.tables["evidence"].rows == (
-        ("theme", 9, 1.0, 0.0, None, 1.0),
-        ("entity", 9, 1.0, 1.0, 1.0, None),
-        ("detail", 9, 1.0, 1.0, 1.0, None),
+        ("theme", 9, 1.0, 0.0, None, 1.0, 0.0),
+        ("entity", 9, 1.0, 1.0, 1.0, None, 1.0),
+        ("detail", 9, 1.0, 1.0, 1.0, None, 1.0),
     )
 
 
