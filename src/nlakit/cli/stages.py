@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,7 @@ from nlakit.cli.options import (
 )
 from nlakit.cli.output import print_json, print_measures
 from nlakit.errors import ConfigError
+from nlakit.evaluate.suite import PARTS
 from nlakit.plugins import DEFAULT_PAIR
 
 if TYPE_CHECKING:
@@ -138,6 +139,15 @@ def evaluate(
             show_default="0",
         ),
     ] = None,
+    parts: Annotated[
+        str | None,
+        typer.Option(
+            "--parts",
+            metavar="PART,...",
+            help=f"What to measure: {', '.join(PARTS)}; standard for those of minutes, all for all (docs/evaluation.md).",
+            show_default="standard",
+        ),
+    ] = None,
     as_json: JsonOption = False,
     out: Annotated[Path | None, file_option("--out", "FILE.json", "Write the measures to this file as well.")] = None,
     quiet: QuietOption = False,
@@ -145,14 +155,15 @@ def evaluate(
     """Measure a pair on held-out rows.
 
     Prints variance explained, its controls and the truth of claims, each with a bootstrap interval over
-    documents. docs/metrics.md defines every measure. Of a run folder, without --rows and --seed, this is its
-    stage evaluate: what is found is kept there for the report.
+    documents. docs/metrics.md defines every measure. Of a run folder, without --rows, --seed and --parts, this is
+    its stage evaluate: what is found is kept there for the report.
 
     \b
     Examples:
       nlakit evaluate
       nlakit evaluate runs/demo
       nlakit evaluate runs/demo/pair --rows 200 --json
+      nlakit evaluate --parts support,words
       nlakit evaluate me/my-pair
     """
     from nlakit.config import plain
@@ -161,8 +172,10 @@ def evaluate(
     from nlakit.storage import write_json
 
     progress = Progress(silent=quiet or as_json)
+    given = {"rows": rows, "seed": seed, "parts": None if parts is None else tuple(parts.replace(" ", "").split(","))}
+    given = {name: value for name, value in given.items() if value is not None}
     measure = _measure_run if (Path(pair) / "config.json").is_file() else _measure_pair
-    evaluation = measure(pair, rows, seed, progress)
+    evaluation = measure(pair, given, progress)
     measures = {name: plain(found) for name, found in evaluation.measures.items()}
     if out is not None:
         write_json(out, measures)
@@ -174,15 +187,14 @@ def evaluate(
             typer.echo(f"not measured: {', '.join(names)}: {reason}", err=True)
 
 
-def _measure_pair(pair: str, rows: int | None, seed: int | None, progress: Progress) -> Evaluation:
+def _measure_pair(pair: str, given: Mapping[str, Any], progress: Progress) -> Evaluation:
     from nlakit.config import EvaluateConfig
     from nlakit.evaluate.runner import evaluate
 
-    given = {"rows": rows, "seed": seed}
-    return evaluate(pair, EvaluateConfig(**{key: value for key, value in given.items() if value is not None}), progress)
+    return evaluate(pair, EvaluateConfig(**given), progress)
 
 
-def _measure_run(path: str, rows: int | None, seed: int | None, progress: Progress) -> Evaluation:
+def _measure_run(path: str, given: Mapping[str, Any], progress: Progress) -> Evaluation:
     """Do the stage evaluate of a run; with settings of its own, measure the run's pair and keep nothing."""
     from nlakit.evaluate.evaluation import Evaluation
     from nlakit.evaluate.runner import pair_of
@@ -190,7 +202,7 @@ def _measure_run(path: str, rows: int | None, seed: int | None, progress: Progre
     from nlakit.runs import RunFolder
 
     folder = RunFolder.existing(path)
-    if rows is not None or seed is not None:
-        return _measure_pair(str(pair_of(folder)), rows, seed, progress)
+    if given:
+        return _measure_pair(str(pair_of(folder)), given, progress)
     written = run_stages(folder.recipe(), folder, progress, ["evaluate"])["evaluate"]
     return Evaluation.load(written.parent)

@@ -143,6 +143,16 @@ class Bench:
         return self.errors(self.explanations)
 
     @cached_property
+    def rebuilt_ND(self) -> Tensor:
+        """What the reconstructor makes of the sampled explanations; the mean direction where the output failed."""
+        mean_D = self.pair.card.require_stats().mean_D.float()
+        rebuilt_ND = mean_D.repeat(len(self.heldout), 1)
+        usable = [row for row, explanation in enumerate(self.explanations) if explanation.ok]
+        if usable:
+            rebuilt_ND[usable] = self.pair.reconstruct([self.explanations[row].text for row in usable])
+        return rebuilt_ND
+
+    @cached_property
     def before(self) -> Pair | None:
         """The pair as it was before reinforcement learning; None where it is not kept."""
         if not (self.folder / WARM_START).is_dir():

@@ -92,11 +92,11 @@ def fve_bars(measures: Mapping[str, Number]) -> Chart | None:
     names = [
         name
         for name, definition in REGISTRY.items()
-        if definition.unit == "FVE" and name in measures and name != "fve_gain"
+        if definition.group in ("Reconstruction", "Controls") and name in measures and name != "fve_gain"
     ]
     if not names:
         return None
-    with _drawing() as draw:
+    with drawing() as draw:
         figure, axes = draw(26 + 21 * len(names))
         floor = min(0.0, max(-1.3, min(measures[name].low for name in names)))
         for row, name in enumerate(reversed(names)):
@@ -118,7 +118,7 @@ def fve_bars(measures: Mapping[str, Number]) -> Chart | None:
         caption = "Bars start at 0, the mean vector's score; 1 is perfect. Thin lines are 95\u00a0% intervals."
         if floor == -1.3:
             caption += " Bars that go below −1.3 are cut there."
-        return Chart("fve", "Reconstruction and controls", caption, _svg(figure, "fve", "Bars of FVE with controls"))
+        return Chart("fve", "Reconstruction and controls", caption, as_svg(figure, "fve", "Bars of FVE with controls"))
 
 
 def slot_dots(slots: Sequence[SlotRow]) -> Chart | None:
@@ -128,7 +128,7 @@ def slot_dots(slots: Sequence[SlotRow]) -> Chart | None:
         return None
     order = {"theme": 0, "entity": 1, "detail": 2}
     rows = sorted(rows, key=lambda row: (order[row.level], -(row.claims_true or 0.0), row.slot))
-    with _drawing() as draw:
+    with drawing() as draw:
         figure, axes = draw(64 + 17 * len(rows))
         for index, row in enumerate(reversed(rows)):
             ends = [value for value in (row.claims_true, row.claims_decodable) if value is not None]
@@ -159,7 +159,7 @@ def slot_dots(slots: Sequence[SlotRow]) -> Chart | None:
             "claims; the ring is a probe on the same ones."
         )
         return Chart(
-            "slots", "Claims against what the vectors hold", caption, _svg(figure, "slots", "Claims true by slot")
+            "slots", "Claims against what the vectors hold", caption, as_svg(figure, "slots", "Claims true by slot")
         )
 
 
@@ -168,7 +168,7 @@ def level_bars(levels: Sequence[LevelRow]) -> Chart | None:
     rows = [row for row in levels if row.claims > 0]
     if not rows:
         return None
-    with _drawing() as draw:
+    with drawing() as draw:
         figure, axes = draw(52 + 30 * len(rows))
         for index, row in enumerate(reversed(rows)):
             left = 0.0
@@ -187,7 +187,7 @@ def level_bars(levels: Sequence[LevelRow]) -> Chart | None:
         words = (("true", TRUE), ("false, related", RELATED), ("false, unrelated", UNRELATED))
         _legend(axes, tuple((label, color, "s", color) for label, color in words))
         caption = "Theme is what the text is about, entity who or what is in it, detail a particular of them. In brackets: claims."
-        return Chart("levels", "How the claims were judged", caption, _svg(figure, "levels", "Shares of verdicts"))
+        return Chart("levels", "How the claims were judged", caption, as_svg(figure, "levels", "Shares of verdicts"))
 
 
 def curves(
@@ -197,7 +197,7 @@ def curves(
     drawn = [line for line in series if line.points]
     if not drawn:
         return None
-    with _drawing() as draw:
+    with drawing() as draw:
         figure, axes = draw(140 if narrow else 190, NARROW if narrow else WIDTH)
         for line in drawn:
             steps, values = zip(*line.points, strict=True)
@@ -218,14 +218,14 @@ def curves(
             axes.legend(
                 loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2, handlelength=1.4, columnspacing=1.2
             )
-        return Chart(name, title, caption, _svg(figure, name, title), narrow)
+        return Chart(name, title, caption, as_svg(figure, name, title), narrow)
 
 
 def panels(
     name: str, title: str, caption: str, drawn: Sequence[Panel], *, x_label: str, mark: float, mark_label: str
 ) -> Chart:
     """Draw panels of lines with their intervals side by side; ``mark`` is the x that each of them points out."""
-    with _drawing() as draw:
+    with drawing() as draw:
         from matplotlib.ticker import LogLocator
 
         figure, all_axes = draw(225, 2 * WIDTH, columns=len(drawn))
@@ -249,7 +249,7 @@ def panels(
                 loc="upper left", bbox_to_anchor=(0, -0.24), ncols=1 if len(panel.lines) < 4 else 2, borderaxespad=0,
                 handlelength=2.2, columnspacing=1.0, fontsize=FONT - 1,
             )  # fmt: skip
-        return Chart(name, title, caption, _svg(figure, name, title))
+        return Chart(name, title, caption, as_svg(figure, name, title))
 
 
 def _band(axes: Any, line: Band) -> None:
@@ -324,7 +324,7 @@ def _legend(axes: Any, entries: Sequence[tuple[str, str, str, str]]) -> None:
     )
 
 
-class _drawing:  # noqa: N801 - reads as a verb in "with _drawing() as draw"
+class drawing:  # noqa: N801 - reads as a verb in "with drawing() as draw"
     """Apply the style for the length of a block and yield a function that makes a figure of a height in points."""
 
     def __enter__(self) -> Any:
@@ -347,7 +347,7 @@ class _drawing:  # noqa: N801 - reads as a verb in "with _drawing() as draw"
         self._context.__exit__(*failure)  # type: ignore[arg-type]
 
 
-def _svg(figure: Any, name: str, label: str) -> str:
+def as_svg(figure: Any, name: str, label: str) -> str:
     """Return a figure as an SVG element for an HTML page: page colours, page font, ids of its own."""
     import matplotlib as mpl
 

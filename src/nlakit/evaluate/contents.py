@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nlakit.evaluate.evaluation import FILE_NAME, Evaluation, by_reason
+from nlakit.evaluate.evaluation import FILE_NAME, DataTable, Evaluation, by_reason
 from nlakit.evaluate.measures import format_value
 from nlakit.models.prediction import PREDICTION_FILE, Prediction
 from nlakit.runs import RunFolder, read_metrics
@@ -69,6 +69,19 @@ def left_out(evaluation: Evaluation) -> list[tuple[str, list[str]]]:
         name: "there is nothing to count" for name, measure in evaluation.measures.items() if measure.value is None
     }
     return by_reason({**evaluation.left_out, **empty})
+
+
+def table_rows(table: DataTable) -> list[list[str]]:
+    """Return the cells of a table written out."""
+
+    def cell(value: str | float | None) -> str:
+        if value is None:
+            return "–"
+        if isinstance(value, float):
+            return f"{value:.{table.decimals}f}".replace("-", "−")
+        return value if isinstance(value, str) else f"{value:,}"
+
+    return [[cell(value) for value in row] for row in table.rows]
 
 
 def slot_rows(evaluation: Evaluation) -> list[dict[str, Any]]:

@@ -16,11 +16,12 @@ from markupsafe import Markup
 
 from nlakit.config import plain
 from nlakit.evaluate.charts import Chart, fve_bars, level_bars, slot_dots
-from nlakit.evaluate.contents import SLOT_HEADS, ReportData, left_out, slot_rows, unmeasured
+from nlakit.evaluate.contents import SLOT_HEADS, ReportData, left_out, slot_rows, table_rows, unmeasured
 from nlakit.evaluate.evaluation import Evaluation, ShownClaim, ShownReading
 from nlakit.evaluate.grown import prediction_rows, prediction_sentences
 from nlakit.evaluate.measures import REGISTRY, format_value, in_registry_order
 from nlakit.evaluate.pieces import cut_document, cut_explanation
+from nlakit.evaluate.table_charts import charts_of
 from nlakit.evaluate.training import training_charts
 from nlakit.evaluate.verdict import TRUST_WORDS, Summary, TrustLine, interval, number, summarise
 
@@ -49,7 +50,14 @@ def _context(data: ReportData) -> dict[str, Any]:
     summary = summarise(evaluation) if evaluation else Summary(unmeasured(data), (), (), ())
     numbers = evaluation.numbers if evaluation else {}
     # Two columns: the chart of slots grows with their number and stands alone in the second one.
-    columns = ((fve_bars(numbers), level_bars(evaluation.levels)), (slot_dots(evaluation.slots),)) if evaluation else ()
+    columns = (
+        (
+            (fve_bars(numbers), level_bars(evaluation.levels), *charts_of(evaluation.tables)),
+            (slot_dots(evaluation.slots),),
+        )
+        if evaluation
+        else ()
+    )
     result_charts = [drawn for column in columns if (drawn := [_drawn(chart) for chart in column if chart is not None])]
     training = [_drawn(chart) for chart in training_charts(data.metrics)]
     documents = [cut_document(document) for document in evaluation.shown] if evaluation else []
@@ -87,13 +95,17 @@ def _context(data: ReportData) -> dict[str, Any]:
         "left_out": left_out(evaluation) if evaluation else [],
         "slots": slot_rows(evaluation) if evaluation else [],
         "slot_heads": SLOT_HEADS,
+        "tables": [
+            {"title": table.title, "about": table.about, "heads": table.heads, "rows": table_rows(table)}
+            for table in (evaluation.tables.values() if evaluation else ())
+        ],
         "records": _records(data),
     }
     named = (
         ("trust", "Trust", "trust"), ("checks", "Controls", "controls"), ("result_charts", "Results", "results"),
         ("target", "Target", "target"),
         ("documents", "Readings", "readings"), ("training", "Training", "training"), ("groups", "Measures", "measures"),
-        ("slots", "Facts", "slots"), ("records", "How it was made", "made"),
+        ("slots", "Facts", "slots"), ("tables", "Tables", "tables"), ("records", "How it was made", "made"),
     )  # fmt: skip
     return context | {"sections": [(anchor, label) for key, label, anchor in named if context[key]]}
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from nlakit.card import Measure
 from nlakit.config import Recipe, plain
-from nlakit.evaluate.contents import SLOT_HEADS, ReportData, collect, left_out, slot_rows, unmeasured
-from nlakit.evaluate.evaluation import Evaluation
+from nlakit.evaluate.contents import SLOT_HEADS, ReportData, collect, left_out, slot_rows, table_rows, unmeasured
+from nlakit.evaluate.evaluation import DataTable, Evaluation
 from nlakit.evaluate.grown import prediction_rows, prediction_sentences
 from nlakit.evaluate.measures import REGISTRY, format_value, in_registry_order
 from nlakit.evaluate.page import as_html
@@ -80,6 +80,7 @@ def as_json(data: ReportData) -> dict[str, Any]:
         "left_out": dict(evaluation.left_out),
         "slots": plain(evaluation.slots),
         "levels": plain(evaluation.levels),
+        "tables": plain(evaluation.tables),
         "outcomes": dict(evaluation.outcomes),
     }
 
@@ -91,6 +92,7 @@ def as_markdown(data: ReportData) -> str:
         lines += [unmeasured(data), ""]
     else:
         lines += [*_summary_lines(data.evaluation), *_measure_lines(data.evaluation), *_slot_lines(data.evaluation)]
+        lines += [line for table in data.evaluation.tables.values() for line in _table_lines(table)]
     if data.prediction is not None:
         lines += [*_target_lines(data.prediction)]
     if data.missing:
@@ -141,3 +143,9 @@ def _slot_lines(evaluation: Evaluation) -> list[str]:
         return []
     rows = [f"| {row['slot']} | {row['level']} | {' | '.join(row['cells'])} |" for row in slot_rows(evaluation)]
     return ["## Facts, slot by slot", "", f"| {' | '.join(SLOT_HEADS)} |", "|---" * len(SLOT_HEADS) + "|", *rows, ""]
+
+
+def _table_lines(table: DataTable) -> list[str]:
+    rows = [f"| {' | '.join(cells)} |" for cells in table_rows(table)]
+    heads = [f"| {' | '.join(table.heads)} |", "|---" * len(table.heads) + "|"]
+    return [f"## {table.title}", "", table.about, "", *heads, *rows, ""]

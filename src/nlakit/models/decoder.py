@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from nlakit.errors import ModelError
@@ -56,6 +57,19 @@ def find_parts(model: Any) -> DecoderParts:
 def block_output(output: Any) -> Tensor:
     """Return the hidden states from what a block's forward returned (a tensor, or a tuple that starts with it)."""
     return output[0] if isinstance(output, tuple) else output
+
+
+def with_states(output: Any, states_BTD: Tensor) -> Any:
+    """Return what a block's forward returned with other hidden states in it."""
+    return (states_BTD, *output[1:]) if isinstance(output, tuple) else states_BTD
+
+
+def replaced(states_BTD: Tensor, columns_B: Tensor, rows_BD: Tensor) -> Tensor:
+    """Return a copy of states in which each row's state at its column is another."""
+    written = states_BTD.clone()
+    rows_B = torch.arange(len(states_BTD), device=states_BTD.device)
+    written[rows_B, columns_B.to(states_BTD.device)] = rows_BD.to(states_BTD.device, states_BTD.dtype)
+    return written
 
 
 def window(model: Any) -> int:

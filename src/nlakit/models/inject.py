@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from nlakit.card import REPLACE
 from nlakit.errors import CardError, InputError, InternalError
-from nlakit.models.decoder import block_output, find_parts
+from nlakit.models.decoder import block_output, find_parts, replaced, with_states
 from nlakit.prompts import Marker
 
 
@@ -99,7 +99,7 @@ def inject(
         if block is not None or found_B is None:
             return None
         record.applied += 1
-        return _written(output, found_B, scaled(vectors_BD, scale))
+        return replaced(output, found_B, scaled(vectors_BD, scale))
 
     def add(_module: nn.Module, _inputs: tuple[Any, ...], output: Any) -> Any:
         if columns_B[0] is None:
@@ -109,8 +109,7 @@ def inject(
         here_BD = states_BTD[at_B].float()
         added_BD = scaled(vectors_BD, scale).to(here_BD.device) * here_BD.norm(dim=-1, keepdim=True)
         record.applied += 1
-        written = _written(states_BTD, columns_B[0], here_BD + added_BD)
-        return (written, *output[1:]) if isinstance(output, tuple) else written
+        return with_states(output, replaced(states_BTD, columns_B[0], here_BD + added_BD))
 
     hooks = [embedding.register_forward_hook(overwrite)]
     if block is not None:
@@ -132,14 +131,6 @@ def _block(model: Any, block: int) -> nn.Module:
     if not 0 <= block < len(blocks):
         raise CardError(f"the card adds vectors at block {block}, and {type(model).__name__} has {len(blocks)} blocks.")
     return blocks[block]
-
-
-def _written(states_BTD: Tensor, columns_B: Tensor, rows_BD: Tensor) -> Tensor:
-    """Return a copy of states in which each row's state at its column is replaced."""
-    written = states_BTD.clone()
-    rows_B = torch.arange(len(states_BTD), device=states_BTD.device)
-    written[rows_B, columns_B.to(states_BTD.device)] = rows_BD.to(states_BTD.device, states_BTD.dtype)
-    return written
 
 
 def find_marker(tokens_BT: Tensor, marker: Marker, position: int | None) -> Tensor | None:

@@ -1,4 +1,4 @@
-"""Sites: the places of a target where a vector is read.
+"""Sites: the places of a target where a vector is read, and can be written.
 
 Layer K means the output of block K, counted from 0. That equals ``hidden_states[K+1]`` of Hugging
 Face, except at the last block, where ``hidden_states`` holds the state after the final norm; a hook
@@ -10,8 +10,8 @@ Axes: B texts of a batch, T tokens, D width of the residual stream, L layers, N 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from nlakit.errors import ConfigError, InputError, InternalError, ModelError
 from nlakit.models.adapters import switch
-from nlakit.models.decoder import block_output
+from nlakit.models.decoder import block_output, replaced, with_states
 from nlakit.models.target import Target
 
 _PATTERN = re.compile(r"(?P<kind>resid)\.(?P<layer>\d{1,4})")
@@ -87,6 +87,33 @@ class Site:
         finally:
             hook.remove()
         raise InternalError(f"block {self.layer} of {target.name!r} never ran.")
+
+    @contextmanager
+    def write(self, target: Target, vectors_BD: Tensor, positions_B: Tensor) -> Iterator[None]:
+        """Let the target go on from other vectors: inside, text b of each forward pass has ``vectors_BD[b]`` at its position.
+
+        The vectors replace the raw output of block K as they are; no norm is set. Raises ``InputError`` for vectors of
+        another width or number than the texts, and ``ModelError`` where the target has no such block.
+        """
+        self.check(target)
+        if vectors_BD.ndim != 2 or vectors_BD.shape[1] != target.d_model or len(positions_B) != len(vectors_BD):
+            raise InputError(
+                f"vectors of shape {tuple(vectors_BD.shape)} at {len(positions_B)} positions cannot be written; a row of width "
+                f"{target.d_model} was expected for each position."
+            )
+
+        def put(_module: object, _inputs: object, output: Any) -> Any:
+            states_BTD = block_output(output)
+            if len(states_BTD) != len(vectors_BD):
+                raise InputError(f"{len(vectors_BD)} vectors came for a forward pass of {len(states_BTD)} texts.")
+            return with_states(output, replaced(states_BTD, positions_B, vectors_BD))
+
+        switch(target.model, None)
+        hook = target.blocks[self.layer].register_forward_hook(put)
+        try:
+            yield
+        finally:
+            hook.remove()
 
 
 @torch.no_grad()

@@ -51,6 +51,10 @@ PARTS: dict[str, Part] = {
             "claims against the text",
             "Claims held against the words of the text, or judged by a model, for corpora without a truth.",
         ),
+        Part(
+            "identify", "own vector among others", "Whether a text picks its own vector out among those of other rows."
+        ),
+        Part("splice", "splicing", "What the target does with the rebuilt vector in place of its own."),
         Part("words", "edited explanations", "What is left when explanations are edited, and what single claims do."),
         Part("support", "support of claims", "Whether the support score tells true claims from false ones."),
     )

@@ -1,0 +1,83 @@
+"""Readings whose claims carry support."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tests.unit.claims.making import keyed_claims
+
+from nlakit.claims.reading import with_support
+from nlakit.claims.signals import Read, claim_signals
+from nlakit.explanations import Explanation, Outcome
+from nlakit.models.pair import Pair
+from nlakit.models.readings import Reading, ScoredExplanation, neighbours_of, render_table
+from nlakit.testing import tiny_pair
+from nlakit.truth import Claim
+
+
+class Reader:
+    def claims(self, text: str) -> list[Claim]:
+        return keyed_claims(text)
+
+
+@pytest.fixture
+def pair() -> Pair:
+    return tiny_pair()
+
+
+def test_signals_by_hand(pair: Pair) -> None:
+    """Agreement, contradiction and recurrence are shares of what was sampled around; a failed sample counts among the others."""
+    fine = [Explanation(text) for text in ("Animal cat.", "Animal dog, mood sad.", "Nothing.")]
+    failed = Explanation("Animal cat.", Outcome.CUT_OFF)
+    read = Read(
+        Explanation("Animal cat, mood sad."), [*fine, failed], [Explanation("Mood sad."), Explanation("Mood glad.")]
+    )
+    vectors_ND = torch.randn((1, 32), generator=torch.Generator().manual_seed(0))
+    found = claim_signals(pair.verbalizer, pair.reconstructor, 0.5, Reader(), vectors_ND, [read])[0]
+    signals = {claim.value: signals for claim, signals in found}
+    assert [signals["cat"][name] for name in ("agreement", "contradiction", "recurrence")] == [0.25, 0.25, 0.0]
+    assert [signals["sad"][name] for name in ("agreement", "contradiction", "recurrence")] == [0.25, 0.0, 0.5]
+    assert signals["cat"]["error"] == signals["sad"]["error"] > 0
+    assert all(-10.0 <= found["probability"] < 0 for found in signals.values())
+
+
+def test_without_neighbours_recurrence_is_not_known(pair: Pair) -> None:
+    """A vector from nowhere has no neighbours; a failed explanation has no claim."""
+    vectors_ND = torch.randn((2, 32), generator=torch.Generator().manual_seed(0))
+    reads = [Read(Explanation("Animal cat."), [], []), Read(Explanation("Animal cat.", Outcome.EMPTY), [], [])]
+    found = claim_signals(pair.verbalizer, pair.reconstructor, 0.5, Reader(), vectors_ND, reads)
+    assert found[0][0][1]["recurrence"] is None
+    assert found[0][0][1]["agreement"] is None
+    assert found[1] == []
+
+
+def test_neighbours_stay_inside_the_text() -> None:
+    """Two on each side, fewer at the ends, never the token itself."""
+    assert neighbours_of(0, 5) == [1, 2]
+    assert neighbours_of(2, 5) == [0, 1, 3, 4]
+    assert neighbours_of(0, 1) == []
+
+
+def test_readings_get_their_claims_and_come_back_from_json(pair: Pair) -> None:
+    """Each claim stands where it says, has a support, and survives the way through JSON; failures have none."""
+    text = "Animal cat, mood sad."
+    explanations = [ScoredExplanation(text, Outcome.OK), ScoredExplanation("", Outcome.EMPTY)]
+    readings = [Reading(1, 5, "x", 1.0, explanations)]
+    vectors_TD = torch.randn((3, 32), generator=torch.Generator().manual_seed(0))
+    found = with_support(pair, readings, vectors_TD, seed=0)
+    claims = found[0].explanations[0].claims
+    assert claims
+    assert [text[claim.start : claim.end] for claim in claims] == ["Animal cat", "mood sad"]
+    assert all(0.0 <= claim.support <= 1.0 for claim in claims)
+    assert found[0].explanations[1].claims is None
+    assert Reading.from_json(found[0].to_json()) == found[0]
+    assert f"{claims[0].support:.2f}" in str(found[0])
+    assert render_table(found).caption is not None
+    assert render_table(readings).caption is None
+
+
+def test_records_from_before_there_was_support_are_read(pair: Pair) -> None:
+    """A reading without the field is one that was not asked for support."""
+    record = Reading(1, 5, "x", 1.0, [ScoredExplanation("a", Outcome.OK)]).to_json()
+    del record["explanations"][0]["claims"]
+    assert Reading.from_json(record).explanations[0].claims is None

@@ -1,0 +1,88 @@
+"""From the signals of a claim to its support."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from pydantic import ValidationError
+
+from nlakit.calibration import Calibration
+from nlakit.claims.signals import SIGNALS
+from nlakit.claims.support import fit, shipped, write
+from nlakit.errors import InputError
+
+
+def drawn(count: int, seed: int) -> tuple[list[dict[str, float | None]], list[bool]]:
+    """Claims of which a share of their own agreement is true; recurrence says nothing and is often missing."""
+    rng = random.Random(seed)
+    signals, true = [], []
+    for _ in range(count):
+        agreement = rng.random()
+        signals.append({"agreement": agreement, "recurrence": rng.choice([None, 0.0, 1.0])})
+        true.append(rng.random() < agreement)
+    return signals, true
+
+
+def test_support_is_the_share_that_is_true() -> None:
+    """Fitted on one draw, of other claims with a support near s about a share of s is true."""
+    calibration = fit(*drawn(4000, 0), ("agreement", "recurrence"))
+    signals, true = drawn(4000, 1)
+    support = [calibration.apply(found) for found in signals]
+    for low in (0.1, 0.3, 0.5, 0.7):
+        inside = [place for place, value in enumerate(support) if low <= value < low + 0.2]
+        assert sum(true[place] for place in inside) / len(inside) == pytest.approx(
+            sum(support[place] for place in inside) / len(inside), abs=0.08
+        )
+
+
+def test_a_missing_signal_counts_as_an_ordinary_one() -> None:
+    """What cannot be had moves support neither up nor down."""
+    calibration = Calibration(
+        signals=("agreement", "leverage"), centre=(0.5, 2.0), scale=(0.1, 1.0), weights=(1.0, 2.0), intercept=0.0
+    )
+    assert calibration.apply({"agreement": None, "leverage": 2.0}) == calibration.apply({}) == 0.5
+    assert calibration.apply({"agreement": 0.6, "leverage": None}) == pytest.approx(0.7310586)
+
+
+def test_extreme_signals_stay_inside_the_unit_interval() -> None:
+    """No exponent overflows."""
+    calibration = Calibration(signals=("a",), centre=(0.0,), scale=(1e-6,), weights=(1.0,), intercept=0.0)
+    assert 0.0 <= calibration.apply({"a": -1e6}) < 1e-6 < 1 - 1e-6 < calibration.apply({"a": 1e6}) <= 1.0
+
+
+def test_claims_of_one_kind_cannot_be_fitted() -> None:
+    """Where everything is true there is nothing to tell apart."""
+    with pytest.raises(InputError, match="3 claims, of which 3 are true"):
+        fit([{"agreement": 1.0}] * 3, [True] * 3)
+
+
+def test_a_damaged_calibration_is_refused() -> None:
+    """Numbers that do not belong to the signals are not applied."""
+    with pytest.raises(ValidationError, match="for each signal"):
+        Calibration(signals=("a", "b"), centre=(0.0,), scale=(1.0,), weights=(1.0,), intercept=0.0)
+
+
+def test_the_shipped_calibration_uses_every_signal_and_comes_back_as_written() -> None:
+    """It was fitted on a training split, and what is written is what is read."""
+    calibration = shipped()
+    assert calibration.signals == SIGNALS
+    assert calibration.fitted_on["split"] == "rl"
+    assert Calibration.model_validate_json(write(calibration)) == calibration
+    believed = {
+        "agreement": 1.0,
+        "contradiction": 0.0,
+        "recurrence": 1.0,
+        "leverage": 0.5,
+        "probability": 0.0,
+        "error": 0.1,
+    }
+    guessed = {
+        "agreement": 0.0,
+        "contradiction": 1.0,
+        "recurrence": 0.0,
+        "leverage": 0.0,
+        "probability": -4.0,
+        "error": 0.1,
+    }
+    assert calibration.apply(believed) > 0.9 > 0.2 > calibration.apply(guessed)
