@@ -350,6 +350,17 @@ class TrainConfig(Settings):
     """Steps between lines of ``samples.jsonl`` (our choice)."""
 
 
+class JudgeConfig(Settings):
+    """Who judges claims against the text, in the part ``evidence`` of an evaluation."""
+
+    teacher: str = ""
+    """Whose interface the judge has: ``anthropic`` or ``openai``; empty for the words of the claims alone, which need no model."""
+    options: dict[str, Scalar] = Field(default_factory=dict)
+    """Its model, address, temperature and longest reply, as for a teacher of that name."""
+    calls: CallsConfig = CallsConfig()
+    """How it is called, and what it may cost."""
+
+
 class EvaluateConfig(Settings):
     """Measures on held-out rows."""
 
@@ -365,6 +376,8 @@ class EvaluateConfig(Settings):
     """Longest sampled explanation, closing tag included; none for what the pair was trained with."""
     batch_size: Positive = 128
     """Rows in one decoding batch."""
+    judge: JudgeConfig = JudgeConfig()
+    """Who judges claims against the text."""
 
 
 class Recipe(Settings):

@@ -31,7 +31,7 @@ import pyarrow.parquet as pq
 from nlakit.config import AnnotateConfig, Recipe
 from nlakit.data import extract
 from nlakit.data.store import Store
-from nlakit.data.teachers import Context, Priced, Source, Teacher, card_record, load_teacher
+from nlakit.data.teachers import Context, Plan, Priced, Source, Teacher, card_record, load_teacher
 from nlakit.errors import DamagedShardError, InputError, SpendingError, StoreError, UserError
 from nlakit.explanations import Explanation, Outcome
 from nlakit.progress import Progress, Task
@@ -78,7 +78,8 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
     if folder.check_stage(STAGE, settings, stage.path) == "done":
         return stage.path
     if isinstance(teacher, Priced):
-        _require_approval(teacher, _missing_contexts(store, stage.path), folder.path / ANSWERS, progress)
+        plan = teacher.plan(_missing_contexts(store, stage.path), folder.path / ANSWERS)
+        require_approval(plan, teacher.check, progress)
     stage.begin(settings)
     counts: dict[str, Counter[str]] = {split: Counter() for split in ANNOTATED_SPLITS}
     try:
@@ -129,11 +130,15 @@ def ask_for_free(teacher: Teacher, contexts: Sequence[Context], answers: Path | 
     return ask(teacher, contexts)
 
 
-def _require_approval(teacher: Priced, contexts: Iterator[Context], answers: Path, progress: Progress) -> None:
-    """Raise SpendingError unless what a teacher will cost is nothing, or approved."""
-    plan = teacher.plan(contexts, answers)
+def kept_answers(pair: Path) -> Path | None:
+    """Return where the run of a pair keeps the answers that were paid for; None for a pair outside its run."""
+    return next((place for parent in pair.parents[:2] if (place := parent / ANSWERS).is_dir()), None)
+
+
+def require_approval(plan: Plan, check: Callable[[], None], progress: Progress) -> None:
+    """Raise SpendingError unless what is planned costs nothing or is approved, and what ``check`` finds missing before that."""
     if plan.calls:
-        teacher.check()
+        check()
     if plan.calls and not progress.confirm(plan.text):
         raise SpendingError(
             f"nothing was asked, because nobody approved it: {plan.text}. Answer the question with yes, or give --yes "

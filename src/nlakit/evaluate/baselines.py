@@ -103,10 +103,10 @@ def similar_text(bench: Bench) -> list[Explanation] | None:
 
 def probes(bench: Bench) -> list[Explanation] | None:
     """Say what linear probes find in the vector: every slot whose likeliest value has more than one half."""
-    if bench.probes is None or not isinstance(bench.reader, Speaker):
+    speaker: object = bench.reader
+    if bench.probes is None or not isinstance(speaker, Speaker):
         return None
-    found_N = bench.probes.values(bench.heldout.vectors_ND, HELD_ABOVE)
-    return [_said(bench.reader.say(values)) for values in found_N]
+    return [_said(speaker.say(values)) for values in bench.probes.values(bench.heldout.vectors_ND, HELD_ABOVE)]
 
 
 def teacher(bench: Bench) -> list[Explanation] | None:

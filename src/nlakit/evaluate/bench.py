@@ -29,6 +29,7 @@ from nlakit.explanations import Explanation
 from nlakit.models.pair import WARM_START, Pair
 from nlakit.models.sampler import Sample, sample
 from nlakit.models.target import Target
+from nlakit.progress import Progress
 from nlakit.truth import Truth, TruthReader
 
 STAGE = "evaluate"
@@ -74,6 +75,10 @@ class Bench:
     """Rows of a training split, for probes, neighbours and calibration; None where their split has none."""
     config: EvaluateConfig
     found: Found
+    progress: Progress = field(default_factory=lambda: Progress(silent=True))
+    """Who is asked before anything is paid for."""
+    answers: Path | None = None
+    """Where answers that are paid for are kept; None keeps them as long as the evaluation runs."""
 
     @property
     def target(self) -> Target:

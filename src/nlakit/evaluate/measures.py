@@ -16,13 +16,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from nlakit.errors import InternalError
-from nlakit.evaluate.definitions import baselines, identify, reconstruction, support, target, truth, use, words
+from nlakit.evaluate.definitions import (
+    baselines,
+    evidence,
+    identify,
+    reconstruction,
+    support,
+    target,
+    truth,
+    use,
+    words,
+)
 from nlakit.evaluate.definitions.definition import MeasureDefinition, Need, Unit
 
 _DEFINITIONS: tuple[MeasureDefinition, ...] = (
     *reconstruction.DEFINITIONS,
     *identify.DEFINITIONS,
     *truth.DEFINITIONS,
+    *evidence.DEFINITIONS,
     *use.DEFINITIONS,
     *words.DEFINITIONS,
     *support.DEFINITIONS,

@@ -11,7 +11,9 @@ from importlib import import_module
 from pathlib import Path
 
 from nlakit.card import Card, Measure
-from nlakit.config import EvaluateConfig, Recipe, fingerprint, plain
+from nlakit.config import EvaluateConfig, Recipe, fingerprint
+from nlakit.data.annotate import ANSWERS, kept_answers
+from nlakit.data.providers.judge import EndpointJudge
 from nlakit.errors import CardError, InternalError, RunError
 from nlakit.evaluate.bench import STAGE, Bench, Found
 from nlakit.evaluate.estimates import HELDOUT, Estimator
@@ -46,11 +48,12 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
     """
     source = pair_of(folder)
     stage = folder.stage(STAGE)
-    settings = {"pair": _identity(folder, source), "evaluate": plain(recipe.evaluate)}
+    wanted = recipe.evaluate.model_dump(mode="json", exclude={"judge": {"calls"}})  # as with a teacher's
+    settings = {"pair": _identity(folder, source), "evaluate": wanted}
     if folder.check_stage(STAGE, settings, stage.path / FILE_NAME) == "done":
         return stage.path / FILE_NAME
     stage.begin(settings)
-    evaluation = evaluate(source, recipe.evaluate, progress)
+    evaluation = evaluate(source, recipe.evaluate, progress, folder.path / ANSWERS)
     path = evaluation.save(stage.path)
     Card.load(source).model_copy(update=evaluation.on_card()).save(source)
     fve = evaluation.measures["fve"]
@@ -85,22 +88,30 @@ def _identity(folder: RunFolder, source: Path) -> str:
     return fingerprint(name, folder.stage(name).outputs)
 
 
-def evaluate(source: str | Path, config: EvaluateConfig, progress: Progress | None = None) -> Evaluation:
+def evaluate(
+    source: str | Path, config: EvaluateConfig, progress: Progress | None = None, answers: Path | None = None
+) -> Evaluation:
     """Measure a pair, by name or folder or on the Hub, on held-out rows built again from its card.
 
+    A judge that is paid for keeps its answers in the folder ``answers``, else in that of the pair's run, if it has one.
+
     Raises what loading a pair raises, :class:`~nlakit.errors.CardError` when the card does not say where its rows came from,
-    :class:`~nlakit.errors.InputError` when nothing is held out, and
-    :class:`~nlakit.errors.MissingExtraError` when claims can be judged and scikit-learn is missing.
+    :class:`~nlakit.errors.InputError` when nothing is held out, :class:`~nlakit.errors.MissingExtraError` when claims can be
+    judged and scikit-learn is missing, and what :class:`~nlakit.data.providers.judge.EndpointJudge` raises for its settings.
     """
     started = time.monotonic()
     parts = chosen_parts(config.parts)
     _require_measurable(source)
+    if config.judge.teacher and any(part.name == "evidence" for part in parts):
+        EndpointJudge(config.judge).check()  # before any work, rather than after all of it
+    progress = progress or Progress(silent=True)
     folder = pair_folder(source)
     pair = Pair.from_pretrained(folder)
     card, variance, settings = pair.card, pair.card.require_stats().variance, DataSettings.of(pair.card)
-    with (progress or Progress(silent=True)).task("evaluate", 1 + len(parts)) as task:
+    with progress.task("evaluate", 1 + len(parts)) as task:
         task.update(0, "held-out rows")
         bench = make_bench(folder, pair, settings, config)
+        bench.progress, bench.answers = progress, answers or kept_answers(folder)
         found, headline = bench.found, ""
         for part in parts:
             task.advance(text=f"{headline}{part.title}")

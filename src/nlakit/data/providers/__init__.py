@@ -1,8 +1,10 @@
-"""Teachers behind an endpoint: Anthropic, OpenAI, and any server that speaks the chat format of the latter.
+"""Teachers and judges behind an endpoint: Anthropic, OpenAI, and any server that speaks the chat format of the latter.
 
 ::
 
-    endpoint   the teacher: what is asked, what is kept, what comes out
+    endpoint   the teacher: asks for explanations of contexts
+    judge      the judge: asks which claims of an explanation a text bears out
+    asker      what both share: what is sent, what is kept, where it stops
     wire       the two formats of requests and replies
     client     HTTP: retries with growing waits, timeouts, refusals in words
     batches    the batch interfaces of both providers

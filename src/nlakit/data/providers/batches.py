@@ -37,11 +37,11 @@ class BatchWire(Protocol):
         """Yield what came of each request of a job that has ended."""
 
 
-def batch_wire(wire: Wire) -> BatchWire:
+def batch_wire(wire: Wire, table: str) -> BatchWire:
     """Return the batch interface that belongs to a format."""
     known: dict[str, BatchWire] = {AnthropicWire.name: AnthropicBatches(), OpenAIWire.name: OpenAIBatches()}
     if wire.name not in known:
-        raise ConfigError(f"the teacher {wire.name!r} has no batch interface; set annotate.calls.batch to false.")
+        raise ConfigError(f"{wire.name!r} has no batch interface; set {table}.calls.batch to false.")
     return known[wire.name]
 
 
@@ -58,16 +58,18 @@ class AnthropicBatches:
     def submit(self, client: Client, requests: Requests) -> str:
         """Send a job."""
         listed = [{"custom_id": key, "params": body} for key, body in requests.items()]
-        return _text(parsed(client.send("POST", "/v1/messages/batches", json={"requests": listed}, lost=_unsure)), "id")
+        return _text(
+            client, parsed(client.send("POST", "/v1/messages/batches", json={"requests": listed}, lost=_unsure)), "id"
+        )
 
     def status(self, client: Client, job: str) -> dict[str, Any] | None:
         """A job has ended when ``processing_status`` says so."""
         body = parsed(client.send("GET", f"/v1/messages/batches/{job}"))
-        return body if _text(body, "processing_status") == "ended" else None
+        return body if _text(client, body, "processing_status") == "ended" else None
 
     def results(self, client: Client, ended: Mapping[str, Any]) -> Iterator[Result]:
         """Only a request that is itself at fault is an error; those that expired or met a fault there are sent again."""
-        for line in _lines(client, f"/v1/messages/batches/{_text(ended, 'id')}/results"):
+        for line in _lines(client, f"/v1/messages/batches/{_text(client, ended, 'id')}/results"):
             key, result = line.get("custom_id"), _inner(line, "result")
             if not isinstance(key, str):
                 continue
@@ -89,13 +91,13 @@ class OpenAIBatches:
         data = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
         file = {"file": ("requests.jsonl", data, "application/jsonl")}
         uploaded = parsed(client.send("POST", "/files", data={"purpose": "batch"}, files=file))
-        job = {"input_file_id": _text(uploaded, "id"), "endpoint": url, "completion_window": "24h"}
-        return _text(parsed(client.send("POST", "/batches", json=job, lost=_unsure)), "id")
+        job = {"input_file_id": _text(client, uploaded, "id"), "endpoint": url, "completion_window": "24h"}
+        return _text(client, parsed(client.send("POST", "/batches", json=job, lost=_unsure)), "id")
 
     def status(self, client: Client, job: str) -> dict[str, Any] | None:
         """A job ends completed, expired, cancelled or failed; EndpointError for one that failed as a whole."""
         body = parsed(client.send("GET", f"/batches/{job}"))
-        state = _text(body, "status")
+        state = _text(client, body, "status")
         if state == "failed":
             faults = _inner(body, "errors").get("data")
             first = faults[0].get("message", "") if isinstance(faults, list) and faults else "it does not say why"
@@ -106,7 +108,7 @@ class OpenAIBatches:
         """Answers stand in one file, errors in another; either may be missing."""
         for field in ("output_file_id", "error_file_id"):
             if ended.get(field):
-                for line in _lines(client, f"/files/{_text(ended, field)}/content"):
+                for line in _lines(client, f"/files/{_text(client, ended, field)}/content"):
                     found = _result(line)
                     if found is not None:
                         yield found
@@ -151,12 +153,12 @@ def _inner(value: Mapping[str, Any], field: str) -> dict[str, Any]:
     return inner if isinstance(inner, dict) else {}
 
 
-def _text(body: Any, field: str) -> str:
+def _text(client: Client, body: Any, field: str) -> str:
     """Return a text of a record; EndpointError when the endpoint does not give it."""
     value = body.get(field) if isinstance(body, dict) else None
     if not isinstance(value, str):
         raise EndpointError(
             f"the endpoint's record of a batch has no {field!r}; does it have the provider's batch interface? Set "
-            "annotate.calls.batch to false to do without."
+            f"{client.table}.calls.batch to false to do without."
         )
     return value

@@ -50,12 +50,14 @@ class Client:
     """
 
     def __init__(
-        self, address: str, headers: dict[str, str], calls: CallsConfig, *, key: str | None, key_env: str
+        self, address: str, headers: dict[str, str], calls: CallsConfig, *, key: str | None, key_env: str, table: str
     ) -> None:
         import httpx2
 
         self._errors = httpx2
         self._address, self._calls, self._key, self._key_env = address, calls, key, key_env
+        self.table = table
+        """The table of the settings, for messages."""
         timeout = httpx2.Timeout(calls.timeout_s, connect=min(calls.timeout_s, CONNECT_TIMEOUT_S))
         limits = httpx2.Limits(max_connections=calls.concurrency)
         self._http = httpx2.Client(headers=headers, timeout=timeout, limits=limits, verify=_certificates())
@@ -103,7 +105,8 @@ class Client:
                 self.stopping.wait(_wait(attempt, asked, label))
         raise EndpointError(
             f"{self._address} gave no answer in {self._calls.attempts} attempts; the last ended with {problem}. What was answered "
-            "before is kept: give the same command again to go on, with annotate.calls.attempts or timeout_s raised if need be."
+            f"before is kept: give the same command again to go on, with {self.table}.calls.attempts or timeout_s raised if "
+            "need be."
         )
 
     def _require_passing(self, response: Response) -> None:
@@ -115,12 +118,12 @@ class Client:
                 "that is valid there and may use the model."
                 if self._key
                 else f"{self._address} wants a key (HTTP {status}) and none was sent; put it into an environment variable and name "
-                "that variable with annotate.calls.key_env."
+                f"that variable with {self.table}.calls.key_env."
             )
         final = status == 429 and _error(response).get("code") in _FINAL_CODES
         if final or not (status in _PASSING or status >= 500):
             raise EndpointError(
-                f"{self._address} refuses the request (HTTP {status}){self._said(response)}. Check annotate.options (model, "
+                f"{self._address} refuses the request (HTTP {status}){self._said(response)}. Check {self.table}.options (model, "
                 "base_url, max_tokens, temperature) and the account; what was answered before is kept."
             )
 

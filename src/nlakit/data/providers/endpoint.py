@@ -1,94 +1,49 @@
-"""The teacher behind an endpoint: asks for what is not yet answered, keeps every answer, stops at a cap."""
+"""The teacher behind an endpoint: asks a language model to explain contexts (:mod:`nlakit.data.instruction`)."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from nlakit.config import AnnotateConfig, fingerprint, settings_from
-from nlakit.data.instruction import INSTRUCTION, Reply, explain_reply, instruct
-from nlakit.data.providers.answers import Answers, Job
-from nlakit.data.providers.batches import JOB_REQUESTS, batch_wire, wait_for
-from nlakit.data.providers.client import Client, parsed, require_http
-from nlakit.data.providers.spending import Ledger, Tokens, about, describe, most, require_caps
+from nlakit.config import AnnotateConfig, settings_from
+from nlakit.data.instruction import INSTRUCTION, explain_reply, instruct
+from nlakit.data.providers.asker import Asker
 from nlakit.data.providers.wire import EndpointOptions, Wire
 from nlakit.data.teachers import Context, Plan
-from nlakit.errors import ConfigError, EndpointError
 from nlakit.explanations import Explanation
-
-READS = 2
-"""Times that a request is sent when its reply is not in the format."""
-UNREADABLE = 5
-"""Replies out of format, and none in it, after which the endpoint is taken for another kind of server."""
-ROWS = 256
-"""Contexts asked for together; their answers are awaited before the next (our choice)."""
 
 
 class EndpointTeacher:
     """A language model behind an endpoint, in the format of a wire.
 
-    Raises :class:`~nlakit.errors.ConfigError` for wrong options, prices and caps that cannot be kept, and an address or a
-    name of a variable that is none. The key is looked up when it is first needed.
+    Raises :class:`~nlakit.errors.ConfigError` for wrong options, and what :class:`~nlakit.data.providers.asker.Asker` raises.
     """
 
     def __init__(self, wire: Wire, config: AnnotateConfig) -> None:
-        self.name = wire.name
-        self._wire, self._calls = wire, config.calls
-        self._options = settings_from(EndpointOptions, config.options, "annotate.options")
-        self._address = _address(self._options.base_url or wire.address)
-        self._key_env = config.calls.key_env or ("" if self._options.base_url else wire.key_env)
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*|", self._key_env):
-            # Not shown: people paste keys here.
-            raise ConfigError(
-                "annotate.calls.key_env is no name of an environment variable; it must be a name such as MY_API_KEY, never the "
-                "key itself."
-            )
-        require_caps(config.calls)
-        self.batch_rows = JOB_REQUESTS if config.calls.batch else ROWS
-        self._use(None)
+        options = settings_from(EndpointOptions, config.options, "annotate.options")
+        self._asker = Asker(wire, options, config.calls, wording=INSTRUCTION)
+        self.name, self.batch_rows = wire.name, self._asker.batch_rows
 
     def fingerprint(self) -> str:
         """Hash the format, the address, the wording and the options."""
-        return fingerprint(self.name, self._address, INSTRUCTION, self._options)
+        return self._asker.fingerprint()
 
     def record(self) -> dict[str, Any]:
         """Say who was asked and how."""
-        return {"model": self._options.model, "endpoint": self._address, "instruction": INSTRUCTION}
+        return self._asker.record()
 
     def check(self) -> None:
         """Raise ConfigError for a missing key and MissingExtraError for a missing package."""
-        require_http()
-        self._key()
+        self._asker.check()
 
     def plan(self, contexts: Iterable[Context], answers: Path | None) -> Plan:
         """Count the requests without an answer in the folder ``answers``, and keep new answers there."""
-        self._use(answers)
-        estimate = Tokens()
-        asked = 0
-        sizes = {self._name_of(body): _size(body) for body in map(self._body, contexts)}
-        for key in self._answers.missing(sizes):
-            asked += 1
-            estimate += about(sizes[key], self._options.max_tokens)
-        kept = f" ({len(sizes) - asked:,} more are answered already)" if asked < len(sizes) else ""
-        how = "requests in batches" if self._calls.batch else "requests"
-        known = self._calls.price_input is not None
-        price = "" if known else "; the price is unknown without annotate.calls.price_input and price_output"
-        who = f"{self.name}, {self._options.model} at {self._address}"
-        return Plan(asked, f"{who}: {asked:,} {how}{kept}, at most about {describe(estimate, self._calls)}{price}")
+        return self._asker.plan(map(instruct, contexts), answers)
 
     def receipt(self) -> str:
         """Say what all answers that are kept have used."""
-        if not self._answers.calls:
-            return ""
-        return f"{self.name}: {self._answers.calls:,} answers, {describe(self._answers.spent, self._calls)}"
+        return self._asker.receipt()
 
     def explain(self, contexts: Sequence[Context]) -> list[Explanation]:
         """Return an explanation for each context, asking for those that have no answer yet.
@@ -96,167 +51,4 @@ class EndpointTeacher:
         Raises :class:`~nlakit.errors.EndpointError` when the endpoint refuses or is silent, and
         :class:`~nlakit.errors.SpendingError` at a cap; what was answered until then is kept.
         """
-        keyed = [(self._name_of(body), body) for body in map(self._body, contexts)]
-        bodies = dict(keyed)
-        if any(key not in self._answers for key in bodies):
-            self.check()
-            with self._client() as client:
-                if self._calls.batch:
-                    self._ask_in_batches(client, bodies)
-                else:
-                    self._ask_each(client, {key: bodies[key] for key in bodies if key not in self._answers})
-        return [explain_reply(self._answers[key]) for key, _ in keyed]
-
-    def _ask_each(self, client: Client, bodies: Mapping[str, Mapping[str, Any]]) -> None:
-        """Send requests, several at once; the first failure stops the others, and those under way are kept."""
-        with ThreadPoolExecutor(self._calls.concurrency) as pool:
-            futures = [pool.submit(self._ask, client, key, body) for key, body in bodies.items()]
-            try:
-                for future in as_completed(futures):
-                    future.result()
-            except BaseException:
-                client.stopping.set()
-                for future in futures:
-                    future.cancel()
-                raise
-
-    def _ask(self, client: Client, key: str, body: Mapping[str, Any]) -> None:
-        """Send one request and keep its answer."""
-        bound = most(_size(body), self._options.max_tokens)
-
-        def lost() -> None:
-            self._answers.add_lost(bound)
-            self._ledger.lost(bound)
-
-        for _ in range(READS):
-            self._ledger.reserve(bound)
-            used = Tokens()
-            try:
-                reply = self._wire.read(parsed(client.send("POST", self._wire.path, json=body, label=key, lost=lost)))
-                if reply is not None:
-                    reply, used = _counted(reply, bound)
-                    self._answers.add(key, reply)
-                    self._readable = True
-                    return
-                used = bound
-                self._answers.add_lost(used)
-            finally:
-                self._ledger.settle(bound, used)
-        self._require_readable()
-        self._answers.add(key, Reply("", "malformed", 0, 0))
-
-    def _ask_in_batches(self, client: Client, bodies: Mapping[str, Mapping[str, Any]]) -> None:
-        """Fetch what is under way, then send the rest until everything is answered or a job brings nothing new."""
-        for job in list(self._answers.jobs()):
-            self._fetch(client, job)
-        while missing := [key for key in bodies if key not in self._answers]:
-            reserved = Tokens()
-            sent: dict[str, Mapping[str, Any]] = {}
-            for key in missing:
-                bound = most(_size(bodies[key]), self._options.max_tokens)
-                if not self._ledger.fits(reserved + bound):
-                    break
-                reserved += bound
-                sent[key] = bodies[key]
-            if not sent:
-                raise self._ledger.reached()
-            job = Job(batch_wire(self._wire).submit(client, sent), tuple(sent))
-            self._answers.add_job(job)
-            self._fetch(client, job)
-            if not any(key in self._answers for key in sent):
-                raise EndpointError(
-                    f"none of the {len(sent):,} requests of the batch {job.id} at {self._address} was answered. What was answered "
-                    "before is kept: give the same command again to go on."
-                )
-
-    def _fetch(self, client: Client, job: Job) -> None:
-        """Wait for a job and keep its answers; EndpointError for a request that is itself at fault."""
-        batches = batch_wire(self._wire)
-        fault = ""
-        ended = wait_for(batches, client, job.id)
-        for key, body, error in batches.results(client, ended):
-            fault = fault or error or ""
-            if key in self._answers or key not in job.keys or error is not None:
-                continue
-            reply, used = _counted(self._wire.read(body) or Reply("", "malformed", 0, 0), Tokens())
-            self._answers.add(key, reply)
-            self._ledger.spent += used
-        self._answers.remove_job(job)
-        if fault:
-            raise EndpointError(
-                f"{self._address} refuses a request of the batch {job.id}: {client.clean(fault)}. Check annotate.options; what was "
-                "answered is kept."
-            )
-
-    def _use(self, folder: Path | None) -> None:
-        """Take the answers of a folder, and count what they used as spent."""
-        self._answers = Answers(folder, self.fingerprint())
-        self._ledger = Ledger(self._calls, self._answers.spent)
-        self._readable = self._answers.calls > 0
-        self._unreadable = 0
-
-    def _require_readable(self) -> None:
-        self._unreadable += 1
-        if self._unreadable >= UNREADABLE and not self._readable:
-            raise EndpointError(
-                f"{self._address} answers, and no reply has the format of {self.name!r}; check annotate.options.base_url."
-            )
-
-    def _body(self, context: Context) -> dict[str, Any]:
-        return self._wire.body(instruct(context), self._options)
-
-    def _name_of(self, body: Mapping[str, Any]) -> str:
-        """Name a request by its content: where it goes, and every word of it."""
-        content = json.dumps([self._address, body], sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()[:32]
-
-    def _client(self) -> Client:
-        key = self._key()
-        return Client(self._address, self._wire.headers(key), self._calls, key=key, key_env=self._key_env)
-
-    def _key(self) -> str | None:
-        """Return the key; None where the address needs none. ConfigError when its variable holds no usable key."""
-        if not self._key_env:
-            return None
-        key = os.environ.get(self._key_env, "").strip()
-        if not key:
-            raise ConfigError(
-                f"the teacher {self.name!r} needs a key and the environment variable {self._key_env} is not set; set it, or name "
-                "another variable with annotate.calls.key_env."
-            )
-        if not re.fullmatch(r"[!-~]+", key):
-            raise ConfigError(
-                f"the environment variable {self._key_env} holds white space or characters outside ASCII, which no key has."
-            )
-        return key
-
-
-def _counted(reply: Reply, bound: Tokens) -> tuple[Reply, Tokens]:
-    """Fill counts that the endpoint does not give with the most that they can be; returns the tokens used as well.
-
-    Half a surrogate pair, which JSON can spell and no file can hold, becomes a question mark.
-    """
-    read = bound.input if reply.input_tokens is None else reply.input_tokens
-    written = bound.output if reply.output_tokens is None else reply.output_tokens
-    text = reply.text.encode("utf-8", "replace").decode()
-    return replace(reply, text=text, input_tokens=read, output_tokens=written), Tokens(read, written)
-
-
-def _size(body: Mapping[str, Any]) -> int:
-    """Return the bytes of the messages of a request."""
-    return sum(len(message["content"].encode()) for message in body["messages"])
-
-
-def _address(url: str) -> str:
-    """Return the address of an endpoint without its last slash; ConfigError for what is none, or holds a secret."""
-    parts = urlsplit(url)
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ConfigError(
-            "annotate.options.base_url holds a user, a password or a query, which records would keep; give the plain address, and "
-            "the key through annotate.calls.key_env."
-        )
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigError(
-            f"annotate.options.base_url is {url!r}; it must begin with http:// or https:// and name a host."
-        )
-    return url.rstrip("/")
+        return [explain_reply(reply) for reply in self._asker.ask([instruct(context) for context in contexts])]

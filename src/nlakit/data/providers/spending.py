@@ -45,17 +45,17 @@ def cost(tokens: Tokens, calls: CallsConfig) -> float | None:
     return (tokens.input * calls.price_input + tokens.output * calls.price_output) / 1e6
 
 
-def require_caps(calls: CallsConfig) -> None:
-    """Raise ConfigError for half a price, and for a cap on money without prices."""
+def require_caps(calls: CallsConfig, table: str) -> None:
+    """Raise ConfigError for half a price, and for a cap on money without prices, in the table ``table`` of the settings."""
     if (calls.price_input is None) != (calls.price_output is None):
         raise ConfigError(
-            f"annotate.calls has price_input = {calls.price_input} and price_output = {calls.price_output}; give both prices, "
+            f"{table}.calls has price_input = {calls.price_input} and price_output = {calls.price_output}; give both prices, "
             "of a million tokens each, or neither."
         )
     if calls.max_cost is not None and calls.price_input is None:
         raise ConfigError(
-            f"annotate.calls.max_cost is {calls.max_cost:g}, and without prices no cost can be known. Give "
-            "annotate.calls.price_input and price_output, or cap tokens with annotate.calls.max_tokens."
+            f"{table}.calls.max_cost is {calls.max_cost:g}, and without prices no cost can be known. Give "
+            f"{table}.calls.price_input and price_output, or cap tokens with {table}.calls.max_tokens."
         )
 
 
@@ -65,8 +65,8 @@ class Ledger:
     A request is let through when all that is under way, at its most, fits below the caps together with it.
     """
 
-    def __init__(self, calls: CallsConfig, spent: Tokens) -> None:
-        self._calls = calls
+    def __init__(self, calls: CallsConfig, spent: Tokens, table: str) -> None:
+        self._calls, self._table = calls, table
         self._changed = threading.Condition()
         self._pending = Tokens()
         self._under_way = 0
@@ -105,7 +105,7 @@ class Ledger:
     def reached(self) -> SpendingError:
         """Return the error that says which cap leaves no room."""
         caps = {"max_cost": self._calls.max_cost, "max_tokens": self._calls.max_tokens}
-        shown = " and ".join(f"annotate.calls.{name} = {cap:g}" for name, cap in caps.items() if cap is not None)
+        shown = " and ".join(f"{self._table}.calls.{name} = {cap:g}" for name, cap in caps.items() if cap is not None)
         return SpendingError(
             f"the cap {shown} is reached: spent are {describe(self.spent, self._calls)}, and the next request might pass it. "
             "What was answered is kept; raise the cap and give the same command again to go on."

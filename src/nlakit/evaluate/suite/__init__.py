@@ -47,6 +47,11 @@ PARTS: dict[str, Part] = {
         ),
         Part("truth", "claims", "Claims held against the truth, and against what linear probes find in the vectors."),
         Part(
+            "evidence",
+            "claims against the text",
+            "Claims held against the words of the text, or judged by a model, for corpora without a truth.",
+        ),
+        Part(
             "identify", "own vector among others", "Whether a text picks its own vector out among those of other rows."
         ),
         Part("splice", "splicing", "What the target does with the rebuilt vector in place of its own."),

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from nlakit.config import TargetConfig
-from nlakit.data.annotate import ANSWERS, ask_for_free
+from nlakit.data.annotate import ask_for_free, kept_answers
 from nlakit.data.teachers import Source, load_teacher
 from nlakit.errors import CardError, ConfigError, InputError, ModelError, NotFoundError, PairError, SpendingError
 from nlakit.evaluate.bench import Bench
@@ -51,8 +50,3 @@ def _measure_cross_entropy(bench: Bench, written: Sequence[Explanation]) -> None
     for name, rows in zip(names, (usable, others), strict=True):
         nats_N, tokens_N = cross_entropies(verbalizer, vectors_ND[rows], completions, bench.config.batch_size)
         bench.found.measures[name] = bench.found.estimator.mean(name, nats_N / tokens_N, documents, tokens_N)
-
-
-def kept_answers(pair: Path) -> Path | None:
-    """Return where the run of a pair keeps the answers that were paid for; None for a pair outside its run."""
-    return next((place for parent in pair.parents[:2] if (place := parent / ANSWERS).is_dir()), None)

@@ -22,7 +22,8 @@ from tests.unit.data.providers.server import (
 from nlakit.config import AnnotateConfig, CallsConfig
 from nlakit.data.providers import client, make_anthropic_teacher, make_openai_teacher
 from nlakit.data.providers.answers import FILE
-from nlakit.data.providers.endpoint import UNREADABLE, EndpointTeacher
+from nlakit.data.providers.asker import UNREADABLE
+from nlakit.data.providers.endpoint import EndpointTeacher
 from nlakit.data.teachers import Context, Priced, Teacher
 from nlakit.errors import ConfigError, EndpointError, MissingExtraError, SpendingError
 from nlakit.explanations import Explanation, Outcome

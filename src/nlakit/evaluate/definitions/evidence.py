@@ -1,0 +1,94 @@
+"""Measures of claims held against the words of the text, or judged by a model, where a corpus does not know its truth."""
+
+from __future__ import annotations
+
+from nlakit.evaluate.definitions.definition import NONE, MeasureDefinition
+from nlakit.truth import LEVELS
+
+EVIDENCE = "Claims against the text"
+JUDGES = "none beyond the sampled explanations; with a judge one request an explanation and text"
+_HOW = "by its words, or by the judge where evaluate.judge names one"
+
+DEFINITIONS: tuple[MeasureDefinition, ...] = (
+    MeasureDefinition(
+        "evidence_true",
+        "claims with evidence",
+        "Share of the claims in the sampled explanations that the text around their position bears out, each judged "
+        f"{_HOW}.",
+        "evidence_true_other: what the same claims score by chance",
+        "fraction",
+        JUDGES,
+        EVIDENCE,
+    ),
+    *(
+        MeasureDefinition(
+            f"evidence_true_{level}",
+            f"claims with evidence, {level}",
+            f"evidence_true over the claims of level {level} only; without a judge, who reads the claim says its level.",
+            f"evidence_true_other_{level}",
+            "fraction",
+            JUDGES,
+            EVIDENCE,
+        )
+        for level in LEVELS
+    ),
+    MeasureDefinition(
+        "evidence_related",
+        "claims with some evidence",
+        "Share of the claims that the text does not bear out, and that share something with it: some of their words, or a kind.",
+        "the rest, 1 - evidence_true - evidence_related, has nothing to do with the text",
+        "fraction",
+        JUDGES,
+        EVIDENCE,
+    ),
+    MeasureDefinition(
+        "evidence_true_other",
+        "claims with evidence, another's text",
+        "As evidence_true, each explanation held against the text around a row of another document.",
+        "must be clearly below evidence_true: the gap is what explanations say of their own text",
+        "fraction",
+        JUDGES,
+        EVIDENCE,
+    ),
+    *(
+        MeasureDefinition(
+            f"evidence_true_other_{level}",
+            f"claims with evidence, another's text, {level}",
+            f"evidence_true_other over the claims of level {level} only.",
+            f"must be clearly below evidence_true_{level}",
+            "fraction",
+            JUDGES,
+            EVIDENCE,
+        )
+        for level in LEVELS
+    ),
+    MeasureDefinition(
+        "evidence_read",
+        "explanations with a judgement",
+        "Share of the explanations whose judgement could be read; the claims of the others are in no measure of this group.",
+        "1, which it is without a judge",
+        "fraction",
+        JUDGES,
+        EVIDENCE,
+    ),
+    MeasureDefinition(
+        "evidence_agreement",
+        "words agree with the truth",
+        "Share of the claims, as the corpus's own truth reads them, of which words in the text and the truth say the same.",
+        "evidence_agreement_chance",
+        "fraction",
+        NONE,
+        EVIDENCE,
+        ("truth",),
+    ),
+    MeasureDefinition(
+        "evidence_agreement_chance",
+        "agreement by chance",
+        "Agreement with the truth of the words in another document's text.",
+        "must be clearly below evidence_agreement",
+        "fraction",
+        NONE,
+        EVIDENCE,
+        ("truth",),
+    ),
+)

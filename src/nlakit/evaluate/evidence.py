@@ -1,0 +1,105 @@
+"""Claims judged by the text around their position: by their words, or by a model.
+
+Axes: N rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nlakit.claims.anytext import FrameReader
+from nlakit.claims.evidence import Evidence
+from nlakit.claims.exchange import ClaimReader
+from nlakit.claims.readers import claim_reader
+from nlakit.data.annotate import require_approval
+from nlakit.data.judgement import Case, Judgement
+from nlakit.data.providers.judge import EndpointJudge
+from nlakit.data.tokens import tokenise
+from nlakit.evaluate.bench import Bench
+from nlakit.explanations import Explanation
+from nlakit.truth import Level, Verdict
+
+FOLLOWING_TOKENS = 32
+"""How much of what follows a position counts as what comes next (our choice)."""
+MIN_COUNT = 5
+"""Explanations in which a frame is seen, at least: an evaluation samples fewer than a training has (our choice)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One judged claim of one row's explanation."""
+
+    row: int
+    level: Level
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The judged claims of the explanations that parsed."""
+
+    findings: list[Finding]
+    read: list[bool]
+    """For each of these explanations, whether its judgement could be read."""
+
+
+def surroundings(bench: Bench) -> list[Evidence]:
+    """Return the text before and after each held-out row."""
+    rows = bench.heldout
+    found = tokenise(bench.target, rows.documents, bench.settings.extract.max_tokens)
+    tokens_of = {tokens.document.id: tokens for tokens in found}
+    evidence_N = []
+    for document, position, context in zip(
+        rows.document_ids, rows.column("position"), rows.column("context"), strict=True
+    ):
+        tokens = tokens_of[document]
+        last = min(position + FOLLOWING_TOKENS, len(tokens) - 1)
+        evidence_N.append(Evidence(context, tokens.text[tokens.offsets[position][1] : tokens.offsets[last][1]]))
+    return evidence_N
+
+
+def reader_of(bench: Bench) -> ClaimReader:
+    """Return who reads the claims of a pair, as everywhere; frames are learnt from its explanations where its card keeps none."""
+    if bench.reader is not None or "claims" in bench.pair.card.data:
+        return claim_reader(bench.pair.card)
+    return FrameReader.fit([output.text for output in bench.explanations if output.ok], min_count=MIN_COUNT)
+
+
+def judge_by_words(reader: ClaimReader, explanations: Sequence[Explanation], evidence_N: Sequence[Evidence]) -> Judged:
+    """Read the claims of the explanations that parsed, and judge each by its words."""
+    findings = [
+        Finding(row, claim.level, evidence.verdict(claim))
+        for row, (explanation, evidence) in enumerate(zip(explanations, evidence_N, strict=True))
+        if explanation.ok
+        for claim in reader.claims(explanation.text)
+    ]
+    return Judged(findings, [True for explanation in explanations if explanation.ok])
+
+
+def judge_by_model(bench: Bench, texts: Sequence[Sequence[Evidence]]) -> list[Judged]:
+    """Let the judge read the sampled explanations and hold them against several texts each (``texts[k][row]``).
+
+    Raises what :class:`~nlakit.data.providers.judge.EndpointJudge` raises, and SpendingError for a cost that nobody approved.
+    """
+    judge = EndpointJudge(bench.config.judge)
+    usable = [row for row, explanation in enumerate(bench.explanations) if explanation.ok]
+    cases = [
+        [Case(bench.explanations[row].text, evidence_N[row].before, evidence_N[row].after) for row in usable]
+        for evidence_N in texts
+    ]
+    require_approval(judge.plan([case for some in cases for case in some], bench.answers), judge.check, bench.progress)
+    try:
+        answers = [judge.judge(some) for some in cases]
+    finally:
+        if receipt := judge.receipt():
+            bench.progress.say(receipt)
+    return [_judged(usable, found) for found in answers]
+
+
+def _judged(rows: Sequence[int], answers: Sequence[Sequence[Judgement] | None]) -> Judged:
+    """Gather what the judge said of the explanations of some rows."""
+    findings = [
+        Finding(row, item.level, item.verdict) for row, items in zip(rows, answers, strict=True) for item in items or ()
+    ]
+    return Judged(findings, [items is not None for items in answers])

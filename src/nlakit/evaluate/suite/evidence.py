@@ -1,0 +1,107 @@
+"""Claims held against the text, where a corpus does not know its truth; and how good that is where it does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nlakit.claims.evidence import Evidence
+from nlakit.errors import EndpointError, SpendingError
+from nlakit.evaluate.bench import Bench
+from nlakit.evaluate.claims import JudgedClaim, share
+from nlakit.evaluate.evaluation import DataTable
+from nlakit.evaluate.evidence import Finding, judge_by_model, judge_by_words, reader_of, surroundings
+from nlakit.truth import LEVELS, Verdict
+
+OWN = ("evidence_true", *(f"evidence_true_{level}" for level in LEVELS), "evidence_related", "evidence_read")
+OTHER = ("evidence_true_other", *(f"evidence_true_other_{level}" for level in LEVELS))
+AGREEMENT = ("evidence_agreement", "evidence_agreement_chance")
+
+
+def measure(bench: Bench) -> None:
+    """Judge the sampled explanations against their own texts and, as a control, against those of other documents.
+
+    With a judge that cannot be asked, or that nobody approved to pay, what it would have said is left out.
+    """
+    evidence_N = surroundings(bench)
+    texts = [evidence_N] if bench.other_N is None else [evidence_N, [evidence_N[row] for row in bench.other_N]]
+    if bench.other_N is None:
+        bench.found.leave_out((*OTHER, *AGREEMENT), "all rows are of one document, so texts cannot be exchanged")
+    elif bench.judged is None:
+        bench.found.leave_out(AGREEMENT, bench.why_no_truth)
+    else:
+        _measure_agreement(bench, bench.judged, *texts)
+    if not bench.config.judge.teacher:
+        reader = reader_of(bench)
+        reading = [judge_by_words(reader, bench.explanations, some) for some in texts]
+    else:
+        try:
+            reading = judge_by_model(bench, texts)
+        except (SpendingError, EndpointError) as error:
+            bench.found.leave_out((*OWN, *OTHER), f"the judge {bench.config.judge.teacher!r} cannot be asked ({error})")
+            return
+    _measure_reading(bench, reading[0].read)
+    for name, found in zip(("evidence_true", "evidence_true_other"), reading, strict=False):
+        _measure_claims(bench, found.findings, name)
+
+
+def _measure_reading(bench: Bench, read: Sequence[bool]) -> None:
+    """Add the share of the explanations that parsed whose judgement could be read."""
+    found = bench.found
+    usable = [row for row, explanation in enumerate(bench.explanations) if explanation.ok]
+    owners = [found.documents_N[row] for row in usable]
+    found.measures["evidence_read"] = found.estimator.mean("evidence_read", [float(item) for item in read], owners)
+
+
+def _measure_claims(bench: Bench, findings: Sequence[Finding], name: str) -> None:
+    """Add the share of true claims, also by level, and with the own texts the share of related ones."""
+    _add(bench, name, findings, Verdict.TRUE)
+    for level in LEVELS:
+        _add(bench, f"{name}_{level}", [item for item in findings if item.level == level], Verdict.TRUE)
+    if name == "evidence_true":
+        _add(bench, "evidence_related", findings, Verdict.RELATED)
+
+
+def _add(bench: Bench, name: str, findings: Sequence[Finding], verdict: Verdict) -> None:
+    """Add the share of the findings that have a verdict."""
+    found = bench.found
+    owners = [found.documents_N[item.row] for item in findings]
+    hits = [float(item.verdict is verdict) for item in findings]
+    found.measures[name] = found.estimator.mean(name, hits, owners)
+
+
+def _measure_agreement(
+    bench: Bench, judged: Sequence[JudgedClaim], evidence_N: Sequence[Evidence], others_N: Sequence[Evidence]
+) -> None:
+    """Hold the verdict by words against the truth, claim by claim; with a table by level."""
+    found = bench.found
+    owners = [found.documents_N[item.row] for item in judged]
+    for name, texts_N in zip(AGREEMENT, (evidence_N, others_N), strict=True):
+        agree = [float(item.true == _borne_out(item, texts_N)) for item in judged]
+        found.measures[name] = found.estimator.mean(name, agree, owners)
+    rows = []
+    for level in LEVELS:
+        true = [item.true for item in judged if item.claim.level == level]
+        words = [_borne_out(item, evidence_N) for item in judged if item.claim.level == level]
+        with_words = [hit for hit, there in zip(true, words, strict=True) if there]
+        without = [hit for hit, there in zip(true, words, strict=True) if not there]
+        same = [hit == there for hit, there in zip(true, words, strict=True)]
+        rows.append((level, len(true), share(true), share(words), share(with_words), share(without), share(same)))
+    found.tables["evidence"] = DataTable(
+        title="Words as evidence, against the truth",
+        about="How far words in the text tell which claims are true, by the level that the corpus gives a claim. Where claims "
+        "are as often true without their words as with them, words tell nothing.",
+        heads=(
+            "level",
+            "claims",
+            "true",
+            "words in the text",
+            "true where they are",
+            "true where they are not",
+            "agree",
+        ),
+        rows=tuple(rows),
+    )
+
+
+def _borne_out(item: JudgedClaim, evidence_N: Sequence[Evidence]) -> bool:
+    return evidence_N[item.row].verdict(item.claim) is Verdict.TRUE

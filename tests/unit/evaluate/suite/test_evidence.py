@@ -1,0 +1,107 @@
+"""The part that holds claims against the text, on texts and explanations made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+
+import pytest
+from tests.unit.evaluate import toy
+from tests.unit.evaluate.suite.test_words import TRUTHS, make_bench
+
+from nlakit.claims.evidence import Evidence
+from nlakit.config import JudgeConfig
+from nlakit.errors import EndpointError
+from nlakit.evaluate.bench import Bench
+from nlakit.evaluate.definitions.evidence import DEFINITIONS
+from nlakit.evaluate.evidence import Finding, Judged
+from nlakit.evaluate.suite import evidence
+from nlakit.truth import Verdict
+
+TEXTS = [f"On topic animals, about animal {truth['animal']}, colour {truth['colour']}." for truth in TRUTHS]
+NAMES = {definition.name for definition in DEFINITIONS}
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """Nine explanations that are true, beside texts that spell the animal and the colour but never the topic."""
+    toy.install(monkeypatch)
+    texts = [Evidence(f"The {truth['animal']} is {truth['colour']}.") for truth in TRUTHS]
+    monkeypatch.setattr(evidence, "surroundings", lambda _: texts)
+    made = make_bench(TEXTS)
+    made.pair.card = SimpleNamespace(data={"corpus": {"name": "toy"}})  # type: ignore[assignment]
+    return made
+
+
+def values(bench: Bench) -> dict[str, float | None]:
+    return {name: found.value for name, found in bench.found.measures.items()}
+
+
+def test_true_claims_have_evidence_where_their_words_are_in_the_text(bench: Bench) -> None:
+    """Words show that the animal and the colour are true, and not that the topic is; another's text shows less."""
+    evidence.measure(bench)
+    found = values(bench)
+    assert set(found) == NAMES
+    assert found["evidence_true"] == pytest.approx(2 / 3)
+    assert (found["evidence_true_theme"], found["evidence_true_entity"], found["evidence_true_detail"]) == (0, 1, 1)
+    assert found["evidence_related"] == 0
+    assert found["evidence_read"] == 1
+    assert found["evidence_true_other"] < 2 / 3  # type: ignore[operator]
+    assert found["evidence_agreement"] == pytest.approx(2 / 3)
+    assert found["evidence_agreement_chance"] == found["evidence_true_other"]
+
+
+def test_the_table_says_at_which_level_words_tell_the_truth(bench: Bench) -> None:
+    """One line a level, with the claims that are true where their words are in the text and where they are not."""
+    evidence.measure(bench)
+    assert bench.found.tables["evidence"].rows == (
+        ("theme", 9, 1.0, 0.0, None, 1.0, 0.0),
+        ("entity", 9, 1.0, 1.0, 1.0, None, 1.0),
+        ("detail", 9, 1.0, 1.0, 1.0, None, 1.0),
+    )
+
+
+def test_a_corpus_without_truth_has_evidence_and_no_agreement(bench: Bench) -> None:
+    """What needs the truth is left out with its reason, the rest is measured."""
+    bench.__dict__["truths"] = None
+    evidence.measure(bench)
+    assert set(bench.found.left_out) == {"evidence_agreement", "evidence_agreement_chance"}
+    assert set(bench.found.measures) == NAMES - set(bench.found.left_out)
+
+
+def test_one_document_has_no_control(bench: Bench) -> None:
+    """Without another document nothing is said of another's text."""
+    bench.heldout.document_ids[:] = ["d0"] * len(TEXTS)
+    evidence.measure(bench)
+    assert set(bench.found.left_out) == {*evidence.OTHER, *evidence.AGREEMENT}
+    assert set(bench.found.measures) == set(evidence.OWN)
+
+
+def test_a_judge_takes_the_place_of_words(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a judge its findings are counted, and the share of explanations that it gave a judgement of."""
+
+    def judged(_: Bench, texts: Sequence[object]) -> list[Judged]:
+        read = [row > 0 for row in range(len(TEXTS))]
+        return [Judged([Finding(1, "theme", Verdict.RELATED), Finding(2, "theme", Verdict.TRUE)], read) for _ in texts]
+
+    monkeypatch.setattr(evidence, "judge_by_model", judged)
+    bench.config = bench.config.model_copy(update={"judge": JudgeConfig(teacher="openai")})
+    evidence.measure(bench)
+    found = values(bench)
+    assert found["evidence_read"] == pytest.approx(8 / 9)
+    assert (found["evidence_true"], found["evidence_related"], found["evidence_true_other"]) == (0.5, 0.5, 0.5)
+    assert found["evidence_true_detail"] is None
+
+
+def test_a_judge_that_cannot_be_asked_leaves_the_rest(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An endpoint that fails costs its own measures, and its words are the reason."""
+
+    def failing(*_: object) -> list[Judged]:
+        raise EndpointError("it is silent")
+
+    monkeypatch.setattr(evidence, "judge_by_model", failing)
+    bench.config = bench.config.model_copy(update={"judge": JudgeConfig(teacher="openai")})
+    evidence.measure(bench)
+    assert set(bench.found.left_out) == {*evidence.OWN, *evidence.OTHER}
+    assert "it is silent" in bench.found.left_out["evidence_true"]
+    assert set(bench.found.measures) == {"evidence_agreement", "evidence_agreement_chance"}
