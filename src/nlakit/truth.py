@@ -72,6 +72,26 @@ class Claim:
         return self.slot, self.value
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Something that an explanation can answer at one position, though the text so far does not say it."""
+
+    task: str
+    """Name of the reading task that it belongs to: ``hints``, ``motive`` or ``writer``."""
+    slot: str
+    """The fact that is asked for."""
+    chance: float
+    """Probability of answering right by lot."""
+
+
+@runtime_checkable
+class Examiner(Protocol):
+    """What a truth plugin may be besides: one that knows what the paper's reading tasks are in its corpus."""
+
+    def questions(self, truth: Truth) -> list[Question]:
+        """Return the questions that can be asked at one position; the answers are among its facts."""
+
+
 @runtime_checkable
 class Speaker(Protocol):
     """What a truth plugin may be besides: one that can say facts in its corpus's language."""

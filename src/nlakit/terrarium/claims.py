@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from nlakit.terrarium import lexicon as lx
-from nlakit.truth import Claim, Level, Truth, Verdict
+from nlakit.truth import Claim, Level, Question, Truth, Verdict
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,14 @@ SLOTS: dict[str, Slot] = {
 }
 
 
+_TASKS = (
+    ("hints", "answer", len(lx.LETTERS)),
+    ("motive", "behaviour", len(SLOTS["behaviour"].values)),
+    ("writer", "language", len(SLOTS["language"].values)),
+)
+"""Reading task, the fact it asks for, and how many answers there are to it."""
+
+
 @cache
 def _patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
     found = []
@@ -163,6 +171,14 @@ class TerrariumTruth:
         elif following["kind"]:
             facts["next kind"] = KINDS[following["kind"]]
         return facts
+
+    def questions(self, truth: Truth) -> list[Question]:
+        """Marked options, what a request will come to, and the language of a reply, each while it is settled and unsaid."""
+        found = []
+        for task, slot, options in _TASKS:
+            if slot in truth["planned"] and (task != "hints" or "marked" in truth["facts"]):
+                found.append(Question(task, slot, 1 / options))
+        return found
 
     def say(self, facts: Mapping[str, str]) -> str:
         """Each fact with the first phrase of its slot, in the order of the slots."""

@@ -57,6 +57,11 @@ PARTS: dict[str, Part] = {
         Part("splice", "splicing", "What the target does with the rebuilt vector in place of its own."),
         Part("words", "edited explanations", "What is left when explanations are edited, and what single claims do."),
         Part(
+            "tasks",
+            "reading tasks",
+            "The paper's five reading tasks, in the form they have in a corpus that knows its truth.",
+        ),
+        Part(
             "baselines",
             "other ways to read",
             "Logit lens, SelfIE, warm start, nearest row, probes and text alone on the same rows.",
