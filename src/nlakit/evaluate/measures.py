@@ -21,6 +21,7 @@ from nlakit.evaluate.definitions import (
     evidence,
     identify,
     reconstruction,
+    robustness,
     support,
     target,
     tasks,
@@ -40,6 +41,7 @@ _DEFINITIONS: tuple[MeasureDefinition, ...] = (
     *words.DEFINITIONS,
     *support.DEFINITIONS,
     *baselines.DEFINITIONS,
+    *robustness.DEFINITIONS,
     *target.DEFINITIONS,
 )
 

@@ -67,6 +67,12 @@ PARTS: dict[str, Part] = {
             "Logit lens, SelfIE, warm start, nearest row, probes and text alone on the same rows.",
             standard=False,
         ),
+        Part(
+            "robustness",
+            "attack",
+            "Whether explanations can be made to lie while the target behaves as before, and what exposes it.",
+            standard=False,
+        ),
         Part("support", "support of claims", "Whether the support score tells true claims from false ones."),
     )
 }

@@ -1,0 +1,60 @@
+"""The search for tokens that make explanations lie, on a tiny target."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+
+from nlakit.claims.likelihood import span_log_probs
+from nlakit.evaluate.attack import Attacker, Budget
+from nlakit.models.sites import Site, decoder_inputs
+from nlakit.testing import tiny_pair, tiny_target
+
+IDS = [5, 6, 7, 8, 9, 10]
+TEXT, SPANS = "The cat sat.", [(4, 7)]
+
+
+def attacker(**budget: float) -> Attacker:
+    pair = tiny_pair(tiny_target())
+    assert pair.target is not None
+    return Attacker(pair.target, Site("resid", 1), pair.verbalizer, Budget(**budget))
+
+
+def test_an_attack_is_what_it_says() -> None:
+    """Vector and divergence are those of the target on prefix and document, computed here again."""
+    found = attacker(tokens=2, candidates=4, most_kl=50.0)
+    made = found.attack(IDS, TEXT, SPANS, random.Random(0))
+    tokens_1T = torch.tensor([[*made.prefix, *IDS]])
+    assert len(made.prefix) == 2
+    assert torch.allclose(made.vector_D, found.site.read(found.target, tokens_1T)[0, -1].float(), atol=1e-5)
+    with torch.no_grad():
+        model = found.target.model
+        after_V, clean_V = (
+            model(**decoder_inputs(ids, None, found.target.takes_positions)).logits[0, -1].log_softmax(-1)
+            for ids in (tokens_1T, torch.tensor([IDS]))
+        )
+    assert made.kl == pytest.approx(float((clean_V.exp() * (clean_V - after_V)).sum()), abs=1e-5)
+    assert made.met == (made.kl <= 50.0 and int(after_V.argmax()) == int(clean_V.argmax()))
+
+
+def test_the_search_does_not_end_worse_than_it_began() -> None:
+    """Among prefixes that leave behaviour alone the one found is at least as bad for the claims as the one drawn first."""
+    found = attacker(tokens=2, candidates=8, most_kl=50.0)
+    for seed in range(4):
+        first = found.random_prefix(IDS, random.Random(seed))
+        last = found.attack(IDS, TEXT, SPANS, random.Random(seed))
+        assert last.met or not first.met
+        if first.met:
+            before, after = (
+                sum(span_log_probs(found.verbalizer, made.vector_D[None], [TEXT], [SPANS])[0]) for made in (first, last)
+            )
+            assert after <= before + 1e-5
+
+
+def test_special_tokens_are_not_put_in_front() -> None:
+    """A control token would not be a text that somebody writes."""
+    found = attacker()
+    assert not set(found.vocabulary()) & set(found.target.tokenizer.all_special_ids)
+    assert Budget().queries == 64
