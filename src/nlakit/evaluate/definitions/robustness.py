@@ -60,8 +60,8 @@ DEFINITIONS: tuple[MeasureDefinition, ...] = (
     _under(
         "attack_auroc_support",
         "exposed by support",
-        "AUROC with which a low mean support of the claims tells attacked readings (met) from clean ones of the same rows. Recurrence "
-        "at neighbouring tokens is left out.",
+        "AUROC with which a low mean support of the claims tells attacked readings (met) from clean ones of the same rows. "
+        "Recurrence at neighbouring tokens is left out.",
         "0.5: support does not expose the attack",
         "AUROC",
     ),
