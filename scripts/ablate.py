@@ -71,6 +71,13 @@ VARIANTS: dict[str, Variant] = {
         "grounded, rewordings, agreement rewarded",
         ("ground.by=likelihood", "warm_start.rewordings=0.5", "train.rewordings=0.5", "train.agreement=0.02"),
     ),
+    "all-lenient": Variant(
+        "the same, claims kept from a probability of 0.2 on",
+        (
+            "ground.by=likelihood", "ground.threshold=0.2", "warm_start.rewordings=0.5", "train.rewordings=0.5",
+            "train.agreement=0.02",
+        ),
+    ),
     "false": Variant("plain, 30 % of the teacher's facts wrong on purpose", ("annotate.options.false_share=0.3",)),
     "false-all": Variant(
         "the same teacher, with everything above",

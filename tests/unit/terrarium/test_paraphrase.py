@@ -19,6 +19,7 @@ from nlakit.terrarium.wordings import FRENCH, WORDINGS
 from nlakit.terrarium.world import write_document
 
 HOWS: tuple[Rewording, ...] = ("light", "heavy", "training", "translation")
+SOME = 25
 TEXT = "Reads like a story. Object coin, about Ben, Zoe also there. Ends on the, next an object."
 
 
@@ -34,12 +35,19 @@ def explanations() -> list[str]:
 
 
 @cache
+def some_wordings(slot: str, how: Rewording) -> tuple[str, ...]:
+    """All wordings of a use, and of the thousand to learn from those that a draw by lot gives."""
+    known = wordings(slot, how)
+    return tuple(random.Random(slot).sample(known, min(len(known), SOME)))
+
+
+@cache
 def reverse_table() -> list[tuple[str, re.Pattern[str]]]:
     """Every wording of every use as a pattern of whole clauses, with its slot."""
     table = []
     for slot, said in SLOTS.items():
         known = "|".join(map(re.escape, said.values)) or r"\w+"
-        for wording in {*wordings(slot, "light"), *wordings(slot, "heavy"), *wordings(slot, "training")}:
+        for wording in {word for how in HOWS[:3] for word in some_wordings(slot, how)}:
             before, after = map(re.escape, wording.split("{}"))
             table.append((slot, re.compile(f"{before}({known}){after}", re.IGNORECASE)))
     return table
@@ -81,9 +89,9 @@ def test_uses_have_no_wording_in_common() -> None:
 @pytest.mark.parametrize("slot", SLOTS)
 def test_a_wording_means_one_slot(slot: str) -> None:
     """Whatever the wording and the value, no other slot can be meant."""
-    values = SLOTS[slot].values[:5] or ("the", "box", "red")
+    values = SLOTS[slot].values[:2] or ("the", "box", "red")
     for how in ("light", "heavy", "training"):
-        for wording in wordings(slot, how):  # type: ignore[arg-type]
+        for wording in some_wordings(slot, how):  # type: ignore[arg-type]
             for value in values:
                 assert meanings(wording.format(value)) == {(slot, value.lower())}, wording
 
