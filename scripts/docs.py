@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,7 @@ def pages() -> dict[Path, str]:
         ROOT / "docs" / "cli.md": cli_page(),
         ROOT / "docs" / "config.md": config_page(),
         ROOT / "docs" / "metrics.md": metrics_markdown(),
+        ROOT / "docs" / "reading.md": reading_page(),
         ROOT / "README.md": readme_page(),
     }
 
@@ -177,11 +178,23 @@ def readme_page() -> str:
     """Return README.md with what stands between its marks rewritten: figures of pair and target, the tree of files."""
     from scripts.figures import pair_table, target_table
 
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
     contents = {"pair": pair_table(), "target": target_table(), "tree": f"```\n{tree(project_files())}\n```"}
+    return rewritten(ROOT / "README.md", contents)
+
+
+def reading_page() -> str:
+    """Return docs/reading.md with the figures of the shipped pair rewritten."""
+    from scripts.figures import reading_table
+
+    return rewritten(ROOT / "docs" / "reading.md", {"reading": reading_table()})
+
+
+def rewritten(page: Path, contents: Mapping[str, str]) -> str:
+    """Return a page with what stands between the marks of each name replaced."""
+    text = page.read_text(encoding="utf-8")
     for name, content in contents.items():
         begin, end = marks(name)
-        text = text.replace(f"{begin}{between(text, name)}{end}", f"{begin}\n{content}\n{end}")
+        text = text.replace(f"{begin}{between(text, name, page.name)}{end}", f"{begin}\n{content}\n{end}")
     return text
 
 
@@ -190,13 +203,13 @@ def marks(name: str) -> tuple[str, str]:
     return f"<!-- {name}: written by scripts/docs.py -->", f"<!-- end of {name} -->"
 
 
-def between(text: str, name: str) -> str:
+def between(text: str, name: str, page: str = "README.md") -> str:
     """Return what stands between the marks of this name; SystemExit when they are missing."""
     begin, end = marks(name)
     _, found, rest = text.partition(begin)
     content, closed, _ = rest.partition(end)
     if not (found and closed):
-        raise SystemExit(f"README.md lacks the lines {begin!r} and {end!r}")
+        raise SystemExit(f"{page} lacks the lines {begin!r} and {end!r}")
     return content
 
 

@@ -31,8 +31,47 @@ PAIR_ROWS = {
     "claims_ceiling_detail": "details that probes get right",
     "claims_held": "claims whose fact a probe finds in the vector",
     "facts_mentioned": "facts that the probes find and the words mention",
+    "support_auroc": "support score, AUROC of true against false claims",
+    "fve_kept_shuffle": "share of FVE left when sentences are shuffled",
 }
 """Measures of the pair in the order of the table, with what the reader is told they are."""
+
+
+READING_ROWS = {
+    "claims_true": "claims that are true",
+    "claims_true_theme": "themes that are true",
+    "claims_true_entity": "entities that are true",
+    "claims_true_detail": "details that are true",
+    "claims_per_explanation": "claims an explanation",
+    "facts_mentioned": "facts that linear probes find in the vector and the words mention",
+    "support_true_high": "claims with a support of 0.9 or more that are true",
+    "support_true_low": "claims with a support under 0.5 that are true",
+    "support_auroc": "support tells true claims from false ones (AUROC)",
+    "support_auroc_detail": "the same, details alone",
+    "support_error": "calibration error of support",
+    "retrieval_top1": "readings whose own vector is nearest among all measured rows",
+    "splice_kl": "nats by which the target's next token moves with the rebuilt vector in place of its own",
+    "splice_kl_mean": "the same with the mean direction",
+    "fve_kept_shuffle": "share of FVE left when sentences are shuffled",
+    "fve_kept_paraphrase_light": "when a third of the claims is said in other words",
+    "fve_kept_paraphrase_heavy": "when all is said in other words, in another order",
+    "fve_kept_entity_swap": "when the name of one thing is exchanged",
+    "flip_rate": "claims whose exchange for another value changes anything",
+    "task_next_text": "true continuation picked among ten",
+    "task_yes_no": "yes/no questions answered right",
+}
+"""Measures of the page on trust, with what the reader is told they are."""
+
+
+def reading_table() -> str:
+    """Return the table of the page on trust."""
+    card = Card.load(pair_folder())
+    rows = [
+        f"| {label} | {_cell(card.results[name], REGISTRY[name].unit)} |"
+        for name, label in READING_ROWS.items()
+        if name in card.results
+    ]
+    return "\n".join(["| measure | value (95 % interval) |", "|---|---|", *rows])
 
 
 def pair_table() -> str:

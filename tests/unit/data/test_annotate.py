@@ -154,12 +154,12 @@ def test_damaged_annotations_are_found(made: tuple[Recipe, RunFolder], teacher: 
     """Whichever byte of an annotation file changes: either it does not matter, or it is an error; never another text."""
     folder = run(made)
     path = folder / "shard-00001.parquet"
-    data, expected = path.read_bytes(), annotate._read(path)
+    data, expected = path.read_bytes(), annotate.read_annotations(path)
     found = 0
     for place in range(0, len(data), 11):
         path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
         try:
-            assert expected.equals(annotate._read(path)), place
+            assert expected.equals(annotate.read_annotations(path)), place
         except DamagedShardError:
             found += 1
     assert found > 20
