@@ -5,7 +5,8 @@
     python -m scripts.ship target FOLDER    a target that `nlakit terrarium grow` made, with its behaviour measured
     python -m scripts.ship pair RUN         the pair of a run
 
-The weights of a pair are stored in bfloat16, half the size; the figures on the card are measured again on what ships.
+The weights of a pair are stored in bfloat16, half the size; the support score is calibrated on it, and the figures on the card are
+measured again on what ships.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from nlakit.models.target import Target
 from nlakit.progress import Progress
 from nlakit.storage import write_json
 from nlakit.terrarium import BEHAVIOUR_FILE, measure_target, pair_folder, target_folder
+from scripts.calibrate import write_calibration
 
 LIMIT_MB = 25
 DOCUMENTS = 400
@@ -51,9 +53,10 @@ def ship_target(grown: Path) -> None:
 
 
 def ship_pair(run: Path) -> None:
-    """Saves the pair of a run, measures it and writes the figures into its card."""
+    """Saves the pair of a run, calibrates the support score on it, measures it and writes the figures into its card."""
     pair = Pair.from_pretrained(run / "pair")
     pair.save(pair_folder(), dtype="bfloat16", warm_start=run / "pair" / "warm-start")
+    write_calibration(pair_folder())
     evaluation = evaluate(pair_folder(), EvaluateConfig(rows=ROWS), Progress())
     pair.card.model_copy(update=evaluation.on_card()).save(pair_folder())
 
