@@ -65,25 +65,24 @@ READING_ROWS = {
 
 def reading_table() -> str:
     """Return the table of the page on trust."""
-    card = Card.load(pair_folder())
-    rows = [
-        f"| {label} | {_cell(card.results[name], REGISTRY[name].unit)} |"
-        for name, label in READING_ROWS.items()
-        if name in card.results
-    ]
-    return "\n".join(["| measure | value (95 % interval) |", "|---|---|", *rows])
+    head = ["| measure | value (95 % interval) |", "|---|---|"]
+    return "\n".join([*head, *_rows(Card.load(pair_folder()), READING_ROWS)])
 
 
 def pair_table() -> str:
     """Return the table of the shipped pair."""
     card = Card.load(pair_folder())
-    rows = [
+    head = [f"| `nlakit evaluate terrarium --rows {card.results['fve'].n}` | |", "|---|---|"]
+    return "\n".join([*head, *_rows(card, PAIR_ROWS), "", _trust_sentence(card.results)])
+
+
+def _rows(card: Card, labels: Mapping[str, str]) -> list[str]:
+    """Return a line for each measure that the card has."""
+    return [
         f"| {label} | {_cell(card.results[name], REGISTRY[name].unit)} |"
-        for name, label in PAIR_ROWS.items()
+        for name, label in labels.items()
         if name in card.results
     ]
-    head = [f"| `nlakit evaluate terrarium --rows {card.results['fve'].n}` | |", "|---|---|"]
-    return "\n".join([*head, *rows, "", _trust_sentence(card.results)])
 
 
 def _trust_sentence(results: Mapping[str, Measure]) -> str:

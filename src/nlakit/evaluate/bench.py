@@ -19,6 +19,7 @@ from nlakit.claims.probes import FactCheck, Probes, fit_probes
 from nlakit.claims.readers import truth_reader
 from nlakit.config import EvaluateConfig, derive_seed
 from nlakit.data.sampling import other_document_rows
+from nlakit.data.tokens import tokenise
 from nlakit.errors import InternalError
 from nlakit.evaluate.claims import JudgedClaim, judge
 from nlakit.evaluate.estimates import Estimator
@@ -126,6 +127,15 @@ class Bench:
             self.found.leave_out([name], "all rows are of one document, so they cannot be exchanged between documents")
         else:
             self.fve(name, [explanations[row] for row in self.other_N])
+
+    @cached_property
+    def places(self) -> list[tuple[list[int], int]]:
+        """The tokens of each held-out row's document, and the place of its own token in them."""
+        documents = list(self.heldout.documents)
+        found = tokenise(self.target, documents, self.settings.extract.max_tokens)
+        ids = {document.id: tokens.ids for document, tokens in zip(documents, found, strict=True)}
+        positions = self.heldout.column("position")
+        return [(ids[name], position) for name, position in zip(self.heldout.document_ids, positions, strict=True)]
 
     @cached_property
     def sampled(self) -> list[Sample]:

@@ -8,7 +8,6 @@ import torch
 
 from nlakit.card import Measure
 from nlakit.data.extract import pack
-from nlakit.data.tokens import tokenise
 from nlakit.evaluate.baselines import METHODS, lens_logits
 from nlakit.evaluate.bench import Bench
 from nlakit.evaluate.claims import claim_measures
@@ -65,23 +64,10 @@ def _line(label: str, fve: Measure | None, claims: dict[str, Measure]) -> tuple[
 
 def _next_by_lens(bench: Bench) -> torch.Tensor:
     """Whether the logit lens names the target's own likeliest next token, for each row (N,)."""
-    documents = list(bench.heldout.documents)
-    tokens = tokenise(bench.target, documents, bench.settings.extract.max_tokens)
-    ids = {document.id: item.ids for document, item in zip(documents, tokens, strict=True)}
-    chosen: dict[str, list[int]] = {}
-    order: dict[str, list[int]] = {}
-    for row, (document, position) in enumerate(
-        zip(bench.heldout.document_ids, bench.heldout.column("position"), strict=True)
-    ):
-        chosen.setdefault(document, []).append(position)
-        order.setdefault(document, []).append(row)
-    rows = [row for document in chosen for row in order[document]]
-    texts = [(ids[document], positions) for document, positions in chosen.items()]
+    texts = [(ids, [position]) for ids, position in bench.places]
     layer = Site.parse(bench.pair.card.site).layer
-    next_N = torch.empty(len(rows), dtype=torch.long)
+    next_N = torch.empty(len(texts), dtype=torch.long)
     for batch in pack(texts, bench.settings.extract.batch_tokens):
         tokens_BT = batch.tokens_BT.to(bench.target.device)
         next_N[batch.rows_N] = read_blocks(bench.target, [layer], tokens_BT, batch.texts_N, batch.positions_N)[1].cpu()
-    own_N = torch.empty_like(next_N)
-    own_N[rows] = next_N
-    return (lens_logits(bench, bench.heldout.vectors_ND).argmax(dim=-1) == own_N).float()
+    return (lens_logits(bench, bench.heldout.vectors_ND).argmax(dim=-1) == next_N).float()

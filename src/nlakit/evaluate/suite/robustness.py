@@ -15,7 +15,6 @@ from torch import Tensor
 from nlakit.claims.likelihood import Span
 from nlakit.claims.signals import Read, claim_signals
 from nlakit.claims.support import shipped
-from nlakit.data.tokens import tokenise
 from nlakit.evaluate.attack import Attacked, Attacker, Budget
 from nlakit.evaluate.bench import Bench
 from nlakit.evaluate.claims import JudgedClaim
@@ -44,12 +43,12 @@ def measure(bench: Bench) -> None:
         return
     budget = Budget()
     attacker = Attacker(bench.target, Site.parse(bench.pair.card.site), bench.pair.verbalizer, budget)
-    ids = _ids(bench)
     attacked, by_lot = [], []
     for row in rows:
         rng = random.Random(bench.seed("attack", row))
-        attacked.append(attacker.attack(ids[row], bench.explanations[row].text, spans[row], rng))
-        by_lot.append(attacker.random_prefix(ids[row], rng))
+        ids, position = bench.places[row]
+        attacked.append(attacker.attack(ids[: position + 1], bench.explanations[row].text, spans[row], rng))
+        by_lot.append(attacker.random_prefix(ids[: position + 1], rng))
     documents = [bench.found.documents_N[row] for row in rows]
     found.measures["attack_met"] = found.estimator.mean("attack_met", [float(a.met) for a in attacked], documents)
     met = [place for place, item in enumerate(attacked) if item.met]
@@ -94,15 +93,6 @@ def _true_spans(judged: Sequence[JudgedClaim]) -> dict[int, list[Span]]:
         if item.true:
             spans.setdefault(item.row, []).append((item.claim.value_start, item.claim.value_end))
     return spans
-
-
-def _ids(bench: Bench) -> list[list[int]]:
-    """Return the tokens of each row's document up to its own."""
-    documents = list(bench.heldout.documents)
-    tokens = tokenise(bench.target, documents, bench.settings.extract.max_tokens)
-    known = {document.id: item.ids for document, item in zip(documents, tokens, strict=True)}
-    places = zip(bench.heldout.document_ids, bench.heldout.column("position"), strict=True)
-    return [list(known[document][: position + 1]) for document, position in places]
 
 
 def _verdicts(bench: Bench, rows: Sequence[int], written: Sequence[Explanation]) -> list[tuple[int, bool]]:

@@ -7,13 +7,11 @@ Axes: N rows, B rows of a batch, T tokens, D vector width, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import nullcontext
 
 import torch
 from torch import Tensor
 
-from nlakit.data.tokens import tokenise
 from nlakit.evaluate.bench import Bench
 from nlakit.models.sites import Site, decoder_inputs
 from nlakit.vectors import unit
@@ -48,7 +46,7 @@ def divergences(bench: Bench, vectors_ND: Tensor) -> tuple[Tensor, Tensor, Tenso
     KL at the row's token, mean KL over the tokens behind it, how many of those there are, and whether the most probable next token
     stays.
     """
-    texts = _texts(bench)
+    texts = [(ids[: position + 1 + LATER], position) for ids, position in bench.places]
     own_N, later_N, counts_N, same_N = (torch.zeros(len(texts)) for _ in range(4))
     for start in range(0, len(texts), BATCH_ROWS):
         rows = slice(start, start + BATCH_ROWS)
@@ -64,15 +62,6 @@ def divergences(bench: Bench, vectors_ND: Tensor) -> tuple[Tensor, Tensor, Tenso
         later_N[rows] = (kl_BT * behind_BT).sum(dim=1) / counts_N[rows].clamp_min(1)
         same_N[rows] = (before_BTV[:, 0].argmax(dim=-1) == after_BTV[:, 0].argmax(dim=-1)).float()
     return own_N, later_N, counts_N, same_N
-
-
-def _texts(bench: Bench) -> list[tuple[Sequence[int], int]]:
-    """Return for each row the tokens of its document up to ``LATER`` behind its own, and the place of its own."""
-    documents = list(bench.heldout.documents)
-    found = tokenise(bench.target, documents, bench.settings.extract.max_tokens)
-    tokens = {document.id: item for document, item in zip(documents, found, strict=True)}
-    places = zip(bench.heldout.document_ids, bench.heldout.column("position"), strict=True)
-    return [(tokens[document].ids[: position + 1 + LATER], position) for document, position in places]
 
 
 @torch.no_grad()
