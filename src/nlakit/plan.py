@@ -136,8 +136,14 @@ def make_plan(sizes: Sizes, recipe: Recipe, gpu: Gpu, count: int, *, lora: bool,
     epochs = {"av": recipe.warm_start.verbalizer_epochs, "ar": recipe.warm_start.reconstructor_epochs}
     steps = {name: taught[name] * epochs[name] / batch for name in taught}
     warm = steps["av"] * step["warm-start verbalizer"] + steps["ar"] * step["warm-start reconstructor"]
+    # A first round teaches one half; then every text of both splits is read about twice, without gradients.
+    by_swap = recipe.ground.by == "swap"
+    first = ("ar", "warm-start reconstructor") if by_swap else ("av", "warm-start verbalizer")
+    grounding = taught[first[0]] * recipe.ground.epochs / batch * step[first[1]]
+    grounding += 2 * calls * 2 * (part * heard if by_swap else whole * told) / reading
     hours = {
         "extract": 2 * part * documents * tokens / reading / HOUR,
+        **({"ground": grounding / HOUR} if recipe.ground.by in ("likelihood", "swap") else {}),
         "warm-start": warm / HOUR,
         "train": recipe.train.steps * step["train"] / HOUR,
     }

@@ -110,3 +110,14 @@ def test_the_command_prints_a_plan(tmp_path, capsys):
         (found["teacher_tokens_in"] + 10 * found["teacher_tokens_out"]) / 1e6
     )
     assert found["memory_gib"].keys() == {"extract", "warm-start", "train"}
+
+
+def test_grounding_is_planned_where_the_recipe_asks_for_it(tmp_path):
+    """A first round of one epoch and the reading of all texts: hours of its own, growing with its epochs, and none without."""
+    found = sizes(tmp_path, QWEN, 20)
+    plain, grounded = plan(found, "H100:2"), plan(found, "H100:2", "ground.by=likelihood")
+    longer = plan(found, "H100:2", "ground.by=likelihood", "ground.epochs=2")
+
+    assert "ground" not in plain.hours
+    assert 0 < grounded.hours["ground"] < longer.hours["ground"]
+    assert grounded.hours["warm-start"] == plain.hours["warm-start"]
