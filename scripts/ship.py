@@ -28,7 +28,7 @@ from scripts.calibrate import write_calibration
 LIMIT_MB = 25
 DOCUMENTS = 400
 """Held-out documents of each family behind the shipped figures of the target."""
-ROWS = 3000
+ROWS = 2000
 """Held-out rows behind the shipped figures of the pair."""
 
 
