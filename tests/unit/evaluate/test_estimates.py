@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from nlakit.errors import InternalError
-from nlakit.evaluate.estimates import Estimator
+from nlakit.evaluate.estimates import Estimator, weighted_auroc
 
 ESTIMATOR = Estimator(resamples=200, seed=0)
 
@@ -77,3 +78,40 @@ def test_a_ratio_to_nothing_is_refused() -> None:
     """What is not above 0 cannot be divided by."""
     with pytest.raises(InternalError, match="leave it out"):
         ESTIMATOR.ratio("fve_kept_shuffle", [1.0], [0.0], ["a"])
+
+
+def test_auroc_counts_pairs_of_a_true_and_a_false_one() -> None:
+    """Of four pairs one is the wrong way round and one is a tie: 2.5 in 4; turned round it is the rest of 1."""
+    scores, labels = [0.9, 0.4, 0.4, 0.7], [True, True, False, False]
+    measure = ESTIMATOR.auroc("support_auroc", scores, labels, ["a", "b", "c", "d"])
+    assert (measure.value, measure.n) == (2.5 / 4, 4)
+    assert ESTIMATOR.auroc("support_auroc", [-s for s in scores], labels, ["a", "b", "c", "d"]).value == 1.5 / 4
+
+
+def test_auroc_of_a_perfect_order_has_no_doubt() -> None:
+    """Every resample that has both kinds orders them right; those with one kind alone are passed over."""
+    measure = ESTIMATOR.auroc("support_auroc", [0.1, 0.2, 0.8, 0.9], [False, False, True, True], ["a", "b", "c", "d"])
+    assert (measure.value, measure.low, measure.high) == (1.0, 1.0, 1.0)
+
+
+def test_auroc_draws_whole_documents() -> None:
+    """The same order says less when it is of two documents than when it is of twenty."""
+    scores, labels = [0.9, 0.1, 0.4, 0.6] * 5, [True, False, True, False] * 5
+    few = ESTIMATOR.auroc("support_auroc", scores, labels, ["a", "a", "b", "b"] * 5)
+    many = ESTIMATOR.auroc("support_auroc", scores, labels, [str(row // 2) for row in range(20)])
+    assert few.value == many.value
+    assert few.high - few.low > many.high - many.low  # type: ignore[operator]
+
+
+def test_auroc_of_one_document_has_no_interval() -> None:
+    """Claims of one document say nothing about others."""
+    measure = ESTIMATOR.auroc("support_auroc", [0.1, 0.9], [False, True], ["a", "a"])
+    assert (measure.value, measure.low, measure.high) == (1.0, None, None)
+
+
+def test_a_weight_is_how_often_a_row_stands_there() -> None:
+    """Weighing a row twice is writing it twice."""
+    scores, labels = np.asarray([0.9, 0.4, 0.6]), np.asarray([True, True, False])
+    twice = weighted_auroc(scores[[0, 1, 1, 2]], labels[[0, 1, 1, 2]], np.ones(4))
+    assert weighted_auroc(scores, labels, np.asarray([1.0, 2.0, 1.0])) == pytest.approx(twice) == pytest.approx(1 / 3)
+    assert np.isnan(weighted_auroc(scores, labels, np.asarray([1.0, 1.0, 0.0])))
