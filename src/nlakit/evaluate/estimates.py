@@ -1,6 +1,6 @@
 """From values a row to a measure: the number, its bootstrap interval over documents, n and split.
 
-Axes: N rows, or claims, or facts; each carries the id of its document. G documents, R bootstrap resamples.
+Axes: N rows, or claims, or facts; each carries the id of its document. G documents, R bootstrap resamples, B bins.
 """
 
 from __future__ import annotations
@@ -78,6 +78,26 @@ class Estimator:
         value = weighted_auroc(scores, labels, np.ones(len(scores)))
         return self._measure(name, value, float(low), float(high), len(scores))
 
+    def calibration_error(
+        self, name: str, scores_N: Values, labels_N: Values, documents_N: Sequence[str], bins: int
+    ) -> Measure:
+        """Return the expected calibration error: the distance of mean score and share true of each bin, averaged over rows.
+
+        Bins are of equal width in [0, 1]. Each resample of documents has means and shares of its own; as noise only adds to
+        distances, resamples lie above the value, and the interval is widened to hold it.
+        """
+        scores, labels = np.asarray(scores_N, dtype=np.float64), np.asarray(labels_N, dtype=np.float64)
+        index_N, draws = bootstrap_draws(documents_N, self.resamples, self.seed)
+        cell_N = index_N * bins + bin_of(scores, bins)
+        size = (int(index_N.max()) + 1) * bins
+        # A bin's share of the rows times its distance is |sum of (score - label)| over the number of rows.
+        gaps_GB = np.bincount(cell_N, weights=scores - labels, minlength=size).reshape(-1, bins)
+        rows_G = np.bincount(index_N)
+        errors_R = np.concatenate([np.abs(draws_RG @ gaps_GB).sum(axis=1) / (draws_RG @ rows_G) for draws_RG in draws])
+        value = float(np.abs(gaps_GB.sum(axis=0)).sum() / len(scores))
+        low, high = np.quantile(errors_R, [0.025, 0.975]) if len(rows_G) > 1 else (np.nan, np.nan)
+        return self._measure(name, value, min(float(low), value), max(float(high), value), len(scores))
+
     def _measure(self, name: str, value: float, low: float, high: float, n: int) -> Measure:
         """Build a measure under a registered name."""
         definition_of(name)
@@ -86,6 +106,11 @@ class Estimator:
         if not np.isfinite([low, high]).all():  # rows of one document say nothing about others
             return Measure(value=value, n=n, split=HELDOUT)
         return Measure(value=value, low=low, high=high, n=n, split=HELDOUT)
+
+
+def bin_of(scores_N: FloatArray, bins: int) -> npt.NDArray[np.intp]:
+    """Return the bin of each score, of equal width in [0, 1]; a score of 1 belongs to the last."""
+    return np.minimum((scores_N * bins).astype(np.intp), bins - 1)
 
 
 def weighted_auroc(scores_N: FloatArray, labels_N: npt.NDArray[np.bool_], weights_N: FloatArray) -> float:

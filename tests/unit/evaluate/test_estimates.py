@@ -115,3 +115,25 @@ def test_a_weight_is_how_often_a_row_stands_there() -> None:
     twice = weighted_auroc(scores[[0, 1, 1, 2]], labels[[0, 1, 1, 2]], np.ones(4))
     assert weighted_auroc(scores, labels, np.asarray([1.0, 2.0, 1.0])) == pytest.approx(twice) == pytest.approx(1 / 3)
     assert np.isnan(weighted_auroc(scores, labels, np.asarray([1.0, 1.0, 0.0])))
+
+
+def test_a_calibration_error_by_hand() -> None:
+    """Two bins of two rows: both are too sure, by 0.3 and by 0.25; the top score belongs to the last bin."""
+    scores, labels = [0.3, 0.3, 0.5, 1.0], [False, False, True, False]
+    measure = ESTIMATOR.calibration_error("support_error", scores, labels, ["a", "b", "c", "d"], bins=2)
+    assert measure.value == pytest.approx((0.3 * 2 + 0.25 * 2) / 4)
+    assert measure.n == 4
+    one = ESTIMATOR.calibration_error("support_error", [0.2], [True], ["a"], bins=10)
+    assert (one.value, one.low, one.high) == (pytest.approx(0.8), None, None)
+
+
+def test_a_calibration_error_is_as_sure_as_its_bins() -> None:
+    """Half of a bin is true and the score says half: the error is 0, and could with other documents well have been more."""
+    few = ESTIMATOR.calibration_error("support_error", [0.5] * 8, [True, False] * 4, list("abcdefgh"), bins=10)
+    assert few.value == few.low == 0.0
+    assert few.high is not None
+    assert few.high > 0.2
+    names = [str(row) for row in range(800)]
+    many = ESTIMATOR.calibration_error("support_error", [0.5] * 800, [True, False] * 400, names, bins=10)
+    assert many.high is not None
+    assert many.high < 0.06

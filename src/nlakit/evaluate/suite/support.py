@@ -11,7 +11,7 @@ from nlakit.claims.support import Calibration, fit, shipped
 from nlakit.errors import InputError
 from nlakit.evaluate.bench import Bench
 from nlakit.evaluate.definitions.support import DEFINITIONS
-from nlakit.evaluate.estimates import weighted_auroc
+from nlakit.evaluate.estimates import bin_of, weighted_auroc
 from nlakit.evaluate.evaluation import DataTable
 from nlakit.evaluate.support import KnownClaim, first_rows, known_claims
 from nlakit.truth import LEVELS
@@ -49,18 +49,14 @@ def measure(bench: Bench) -> None:
         found.measures[name] = found.estimator.auroc(name, support_C[chosen], true_C[chosen], owners)
     for name, inside in (("support_true_high", support_C >= HIGH), ("support_true_low", support_C < LOW)):
         found.measures[name] = found.estimator.mean(name, true_C.astype(float), documents, inside.astype(float))
-    bins = reliability(support_C, true_C)
-    # A claim's own share: the distance of its bin, so that the mean over claims is the expected calibration error.
-    distances_C = np.abs(support_C - true_C)
-    for low, high, mean, share, _ in bins:
-        distances_C[_within(support_C, low, high)] = abs(mean - share)
-    found.measures["support_error"] = found.estimator.mean("support_error", distances_C, documents)
+    error = found.estimator.calibration_error("support_error", support_C, true_C, documents, BINS)
+    found.measures["support_error"] = error
     found.tables["reliability"] = DataTable(
         title="Support against truth",
         about="Claims of held-out rows by their support, and the share of them that is true. Support can be taken at its word "
         "where the two agree.",
         heads=("from", "to", "mean support", "true", "claims"),
-        rows=tuple(bins),
+        rows=tuple(reliability(support_C, true_C)),
     )
     _measure_signals(bench, claims, true_C)
 
@@ -72,25 +68,13 @@ def scores(calibration: Calibration, claims: Sequence[KnownClaim]) -> np.ndarray
 
 def reliability(support_C: np.ndarray, true_C: np.ndarray) -> list[tuple[float, float, float, float, int]]:
     """Return (from, to, mean support, share true, claims) of each bin of support that has a claim."""
+    bin_C = bin_of(support_C, BINS)
     found = []
-    for low in np.arange(BINS) / BINS:
-        high = low + 1 / BINS
-        inside = _within(support_C, low, high)
-        if inside.any():
-            found.append(
-                (
-                    float(low),
-                    float(high),
-                    float(support_C[inside].mean()),
-                    float(true_C[inside].mean()),
-                    int(inside.sum()),
-                )
-            )
+    for number in np.unique(bin_C).tolist():
+        inside = bin_C == number
+        mean, share = float(support_C[inside].mean()), float(true_C[inside].mean())
+        found.append((number / BINS, (number + 1) / BINS, mean, share, int(inside.sum())))
     return found
-
-
-def _within(support_C: np.ndarray, low: float, high: float) -> np.ndarray:
-    return (support_C >= low) & ((support_C < high) | (high >= 1.0 - 1e-9))
 
 
 def _measure_signals(bench: Bench, claims: Sequence[KnownClaim], true_C: np.ndarray) -> None:
