@@ -137,3 +137,13 @@ def test_a_calibration_error_is_as_sure_as_its_bins() -> None:
     many = ESTIMATOR.calibration_error("support_error", [0.5] * 800, [True, False] * 400, names, bins=10)
     assert many.high is not None
     assert many.high < 0.06
+
+
+def test_strata_compare_only_rows_of_their_own() -> None:
+    """One of two pairs of the first stratum is right and the second has a tie; pairs between strata do not count."""
+    scores, labels = [0.9, 0.8, 0.7, 0.1, 0.1], [True, False, True, True, False]
+    documents, strata = ["a", "b", "c", "d", "e"], ["x", "x", "x", "y", "y"]
+    assert ESTIMATOR.auroc("support_auroc_slot", scores, labels, documents, strata).value == pytest.approx(1.5 / 3)
+    assert ESTIMATOR.auroc("support_auroc_slot", scores, labels, documents).value == pytest.approx(3.5 / 6)
+    nothing = ESTIMATOR.auroc("support_auroc_slot", [0.9, 0.1], [True, False], ["a", "b"], ["x", "y"])
+    assert (nothing.value, nothing.low, nothing.n) == (None, None, 2)

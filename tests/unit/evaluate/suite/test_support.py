@@ -74,7 +74,7 @@ def test_the_tables_say_where_support_is_right_and_what_each_signal_adds(monkeyp
     gaps = sum(row[4] * abs(row[2] - row[3]) for row in bins)  # type: ignore[operator,arg-type,misc]
     assert found.measures["support_error"].value == pytest.approx(gaps / 3000)
     signals = {row[0]: row[1] for row in found.tables["signals"].rows}
-    assert len(signals) == 1 + 2 * len(SIGNALS)
+    assert len(signals) == 2 + 2 * len(SIGNALS)
     assert signals["agreement alone"] == pytest.approx(5 / 6, abs=0.02)
     assert signals["leverage alone"] == pytest.approx(0.5, abs=0.04)
     assert signals["without agreement"] == pytest.approx(0.5, abs=0.04)
@@ -102,3 +102,26 @@ def test_a_corpus_without_truth_is_left_out(monkeypatch: pytest.MonkeyPatch) -> 
     )
     support.measure(bench)
     assert bench.found.left_out == dict.fromkeys(NAMES, "no truth here")
+
+
+def test_knowing_the_slot_alone_is_no_support(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one slot is always right and the other always wrong, all claims are told apart, and none within a slot."""
+
+    def sided(count: int) -> list[KnownClaim]:
+        names = ("mood", "place")
+        claims = [claim_in("sad", names[row % 2], "sad") for row in range(count)]
+        signals: dict[str, float | None] = dict.fromkeys(SIGNALS, None)
+        return [KnownClaim(row, f"d{row}", claims[row], signals, row % 2 == 0) for row in range(count)]
+
+    found = take(monkeypatch, sided(40), sided(40))
+    assert found.measures["support_auroc_slot"].value is None
+    assert found.tables["signals"].rows[0] == ("slot alone", 1.0, 1.0, None)
+    assert found.tables["signals"].rows[1] == ("all signals", 0.5, 0.5, None)
+
+
+def test_a_slot_that_was_never_judged_counts_as_an_ordinary_one() -> None:
+    """Its share is that of all known claims."""
+    known_claims = known(30, 0)
+    share = sum(item.true for item in known_claims) / 30
+    other = KnownClaim(0, "d0", claim_in("sad", "place", "sad"), {}, True)
+    assert support.slot_shares(known_claims, [other]).tolist() == pytest.approx([share])
