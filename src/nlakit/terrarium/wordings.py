@@ -13,22 +13,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-_OPENERS = ("", "the ", "this ", "one ", "it said the ", "now the ", "some ", "also ", "you have the ", "and the ")
-_NAMED = (" is", " is now", " named", " means", " must be", " said", " and", " has", " for", "")
-_NAMES = (" is the", " was the", " as the", " means the", " for", " and", " named the", "")
-_CLOSERS = ("", " now", " today", " again")
-
 TRAINING_PATTERNS = (
-    *(f"{opener}{{noun}}{link} {{{{}}}}{closer}" for opener in _OPENERS for link in _NAMED for closer in _CLOSERS),
-    *(f"{opener}{{{{}}}}{link} {{noun}}{closer}" for opener in _OPENERS[:1] for link in _NAMES for closer in _CLOSERS),
-    *(
-        f"{opener}{{{{}}}}{link} {{noun}}{closer}"
-        for opener in ("with ", "it said ", "also ")
-        for link in _NAMES
-        for closer in _CLOSERS
-    ),
+    "the {noun} is {{}}",
+    "{{}} is the {noun}",
+    "{noun} named {{}}",
+    "here we have {{}} as {noun}",
+    "it said {noun} means {{}}",
+    "{{}} was the {noun}",
 )
-"""Hundreds of ways to put a noun and a value together, so that what is learnt is the noun and the value and not a way."""
 HEAVY_PATTERNS = (
     "our {noun} was {{}}",
     "here {{}} means {noun}",

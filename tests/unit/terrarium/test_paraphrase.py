@@ -36,7 +36,7 @@ def explanations() -> list[str]:
 
 @cache
 def some_wordings(slot: str, how: Rewording) -> tuple[str, ...]:
-    """All wordings of a use, and of the thousand to learn from those that a draw by lot gives."""
+    """Wordings of a use, drawn by lot where there are many."""
     known = wordings(slot, how)
     return tuple(random.Random(slot).sample(known, min(len(known), SOME)))
 
