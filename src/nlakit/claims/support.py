@@ -57,9 +57,10 @@ def fit(
     except ImportError as error:
         raise missing_extra("scikit-learn", "eval", "fitting a support score") from error
     values_CS = as_array(signals_C, names)
-    centre_S = np.nan_to_num(np.nanmean(values_CS, axis=0))
-    scale_S = np.nan_to_num(np.nanstd(values_CS, axis=0)) + 1e-6
-    standard_CS = np.nan_to_num((values_CS - centre_S) / scale_S)
+    # Masked and not nan, since the mean of a signal that is missing everywhere would warn.
+    known_CS = np.ma.masked_invalid(values_CS)
+    centre_S, scale_S = known_CS.mean(axis=0).filled(0.0), known_CS.std(axis=0).filled(0.0) + 1e-6
+    standard_CS = ((known_CS - centre_S) / scale_S).filled(0.0)
     model = LogisticRegression(C=PENALTY, max_iter=1000).fit(standard_CS, np.asarray(true_C, dtype=int))
     return Calibration(
         signals=names,

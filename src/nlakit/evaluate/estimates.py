@@ -1,6 +1,7 @@
 """From values a row to a measure: the number, its bootstrap interval over documents, n and split.
 
-Axes: N rows, or claims, or facts; each carries the id of its document. G documents, R bootstrap resamples.
+Axes: N rows, or claims, or facts; each carries the id of its document. G documents, R bootstrap resamples, B bins, L levels of a
+score, S strata.
 """
 
 from __future__ import annotations
@@ -68,15 +69,50 @@ class Estimator:
         low, high = np.nanquantile(ratios_R, [0.025, 0.975]) if len(above_G) > 1 else (np.nan, np.nan)
         return self._measure(name, float(above.sum() / below.sum()), float(low), float(high), len(above))
 
-    def auroc(self, name: str, scores_N: Values, labels_N: Values, documents_N: Sequence[str]) -> Measure:
-        """Return the probability that what is labelled true scores above what is not, ties counting half."""
+    def auroc(
+        self,
+        name: str,
+        scores_N: Values,
+        labels_N: Values,
+        documents_N: Sequence[str],
+        strata_N: Sequence[str] | None = None,
+    ) -> Measure:
+        """Return the probability that what is labelled true scores above what is not, ties counting half.
+
+        With ``strata_N`` only rows of one stratum are compared. No value where no true and false row can be compared.
+        """
         scores, labels = np.asarray(scores_N, dtype=np.float64), np.asarray(labels_N, dtype=bool)
+        strata = None if strata_N is None else np.unique(np.asarray(strata_N), return_inverse=True)[1]
+        value = weighted_auroc(scores, labels, np.ones(len(scores)), strata)
+        if np.isnan(value):
+            definition_of(name)
+            return Measure(value=None, n=len(scores), split=HELDOUT)
         index_N, draws = bootstrap_draws(documents_N, self.resamples, self.seed)
-        with np.errstate(invalid="ignore"):
-            drawn_R = [weighted_auroc(scores, labels, drawn_G[index_N]) for draws_RG in draws for drawn_G in draws_RG]
+        drawn_R = [
+            weighted_auroc(scores, labels, drawn_G[index_N], strata) for draws_RG in draws for drawn_G in draws_RG
+        ]
         low, high = np.nanquantile(drawn_R, [0.025, 0.975]) if index_N.max() else (np.nan, np.nan)
-        value = weighted_auroc(scores, labels, np.ones(len(scores)))
         return self._measure(name, value, float(low), float(high), len(scores))
+
+    def calibration_error(
+        self, name: str, scores_N: Values, labels_N: Values, documents_N: Sequence[str], bins: int
+    ) -> Measure:
+        """Return the expected calibration error: the distance of mean score and share true of each bin, averaged over rows.
+
+        Bins are of equal width in [0, 1]. Each resample of documents has means and shares of its own; as noise only adds to
+        distances, resamples lie above the value, and the interval is widened to hold it.
+        """
+        scores, labels = np.asarray(scores_N, dtype=np.float64), np.asarray(labels_N, dtype=np.float64)
+        index_N, draws = bootstrap_draws(documents_N, self.resamples, self.seed)
+        cell_N = index_N * bins + bin_of(scores, bins)
+        size = (int(index_N.max()) + 1) * bins
+        # A bin's share of the rows times its distance is |sum of (score - label)| over the number of rows.
+        gaps_GB = np.bincount(cell_N, weights=scores - labels, minlength=size).reshape(-1, bins)
+        rows_G = np.bincount(index_N)
+        errors_R = np.concatenate([np.abs(draws_RG @ gaps_GB).sum(axis=1) / (draws_RG @ rows_G) for draws_RG in draws])
+        value = float(np.abs(gaps_GB.sum(axis=0)).sum() / len(scores))
+        low, high = np.quantile(errors_R, [0.025, 0.975]) if len(rows_G) > 1 else (np.nan, np.nan)
+        return self._measure(name, value, min(float(low), value), max(float(high), value), len(scores))
 
     def _measure(self, name: str, value: float, low: float, high: float, n: int) -> Measure:
         """Build a measure under a registered name."""
@@ -88,12 +124,34 @@ class Estimator:
         return Measure(value=value, low=low, high=high, n=n, split=HELDOUT)
 
 
-def weighted_auroc(scores_N: FloatArray, labels_N: npt.NDArray[np.bool_], weights_N: FloatArray) -> float:
-    """Return the AUROC when row n stands there ``weights_N[n]`` times; nan where all are labelled alike."""
-    levels, place_N = np.unique(scores_N, return_inverse=True)
-    hits = np.bincount(place_N, weights=weights_N * labels_N, minlength=len(levels))
-    misses = np.bincount(place_N, weights=weights_N * ~labels_N, minlength=len(levels))
-    if not hits.sum() or not misses.sum():
+def bin_of(scores_N: FloatArray, bins: int) -> npt.NDArray[np.intp]:
+    """Return the bin of each score, of equal width in [0, 1]; a score of 1 belongs to the last."""
+    return np.minimum((scores_N * bins).astype(np.intp), bins - 1)
+
+
+def weighted_auroc(
+    scores_N: FloatArray,
+    labels_N: npt.NDArray[np.bool_],
+    weights_N: FloatArray,
+    strata_N: npt.NDArray[np.intp] | None = None,
+) -> float:
+    """Return the AUROC when row n stands there ``weights_N[n]`` times; nan where there is no true and false row to compare.
+
+    With the number of each row's stratum, of all pairs of a true and a false row only those inside a stratum count.
+    """
+    if strata_N is None:
+        strata_N = np.zeros(len(scores_N), dtype=np.intp)
+    order_N = np.lexsort((scores_N, strata_N))
+    scores, strata = scores_N[order_N], strata_N[order_N]
+    new_N = np.ones(len(scores), dtype=bool)
+    new_N[1:] = (scores[1:] != scores[:-1]) | (strata[1:] != strata[:-1])
+    level_N = np.cumsum(new_N) - 1  # rows of one stratum that tie share a level
+    weights, labels = weights_N[order_N], labels_N[order_N]
+    hits_L, misses_L = np.bincount(level_N, weights * labels), np.bincount(level_N, weights * ~labels)
+    hits_S, misses_S = np.bincount(strata, weights * labels), np.bincount(strata, weights * ~labels)
+    pairs = float((hits_S * misses_S).sum())
+    if not pairs:
         return float("nan")
-    below = np.concatenate([[0.0], np.cumsum(misses)[:-1]])
-    return float((hits * (below + misses / 2)).sum() / (hits.sum() * misses.sum()))
+    outside_S = np.cumsum(misses_S) - misses_S
+    below_L = np.cumsum(misses_L) - misses_L - outside_S[strata[new_N]]
+    return float((hits_L * (below_L + misses_L / 2)).sum() / pairs)

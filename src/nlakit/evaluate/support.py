@@ -70,8 +70,7 @@ def near_readings(bench: Bench, rows: Rows, what: str) -> list[list[Explanation]
     near_N = []
     for document, position in zip(rows.document_ids, rows.column("position"), strict=True):
         found = tokens[document]
-        near = [place for place in neighbours_of(position, len(found)) if found.ids[place] not in special]
-        near_N.append([(document, place) for place in near])
+        near_N.append([(document, place) for place in neighbours_of(position, found.ids, special)])
         for place in near_N[-1]:
             places[place] = None
     if not places:

@@ -278,11 +278,14 @@ class Pair:
         ``positions`` are token indices, negative ones counted from the end; ``None`` reads every token. With ``support``
         every explanation has its claims with how far to believe each (:mod:`nlakit.claims.support`), for which further
         explanations are sampled, of these vectors and of their neighbours.
-        Raises ``InputError`` for an empty or too long text and for positions outside it, and
-        ``PairError`` when the pair was loaded without its target.
+        Raises ``InputError`` for an empty or too long text and for positions outside it,
+        ``PairError`` when the pair was loaded without its target, and with ``support`` ``CardError`` for a card without a
+        variance.
         """
         if self.target is None:
             raise PairError("this pair was loaded without its target and cannot read text; pass load_target=True.")
+        if support:
+            self.card.require_stats()  # refused before anything is sampled
         if isinstance(content, str):
             # Read as the rows of a corpus are: what looks like a special token is ordinary text.
             encoded = self.target.encode(content, literal=True)
@@ -310,7 +313,7 @@ class Pair:
         if support:
             from nlakit.claims.reading import with_support
 
-            readings = with_support(self, readings, vectors_TD, seed)
+            readings = with_support(self, readings, encoded.ids, special, vectors_TD, seed)
         return readings
 
     def describe(

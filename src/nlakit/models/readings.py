@@ -157,12 +157,18 @@ def flags_for(
     return [flag for flag, raised in flags.items() if raised]
 
 
-def neighbours_of(position: int, length: int) -> list[int]:
-    """Return the positions within ``NEIGHBOURS`` tokens of one, in a text of so many tokens."""
+def neighbours_of(position: int, ids: Sequence[int], special: AbstractSet[int]) -> list[int]:
+    """Return the positions within ``NEIGHBOURS`` tokens of one, without special tokens, which no pair is trained on.
+
+    Args:
+        position: of the token.
+        ids: the tokens of the text.
+        special: ids of the tokenizer's special tokens.
+    """
     return [
         near
-        for near in range(position - NEIGHBOURS, position + NEIGHBOURS + 1)
-        if 0 <= near < length and near != position
+        for near in range(max(0, position - NEIGHBOURS), min(len(ids), position + NEIGHBOURS + 1))
+        if near != position and ids[near] not in special
     ]
 
 

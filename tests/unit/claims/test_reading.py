@@ -53,9 +53,16 @@ def test_without_neighbours_recurrence_is_not_known(pair: Pair) -> None:
 
 def test_neighbours_stay_inside_the_text() -> None:
     """Two on each side, fewer at the ends, never the token itself."""
-    assert neighbours_of(0, 5) == [1, 2]
-    assert neighbours_of(2, 5) == [0, 1, 3, 4]
-    assert neighbours_of(0, 1) == []
+    ids = [10, 11, 12, 13, 14]
+    assert neighbours_of(0, ids, set()) == [1, 2]
+    assert neighbours_of(2, ids, set()) == [0, 1, 3, 4]
+    assert neighbours_of(0, ids[:1], set()) == []
+
+
+def test_special_tokens_are_nobodys_neighbours() -> None:
+    """What stands between messages says nothing that could recur, and the calibration was fitted without it."""
+    assert neighbours_of(1, [1, 11, 12, 1, 14], {1}) == [2]
+    assert neighbours_of(0, [1, 11, 12], {1}) == [1, 2]
 
 
 def test_readings_get_their_claims_and_come_back_from_json(pair: Pair) -> None:
@@ -64,7 +71,7 @@ def test_readings_get_their_claims_and_come_back_from_json(pair: Pair) -> None:
     explanations = [ScoredExplanation(text, Outcome.OK), ScoredExplanation("", Outcome.EMPTY)]
     readings = [Reading(1, 5, "x", 1.0, explanations)]
     vectors_TD = torch.randn((3, 32), generator=torch.Generator().manual_seed(0))
-    found = with_support(pair, readings, vectors_TD, seed=0)
+    found = with_support(pair, readings, [5, 6, 7], set(), vectors_TD, seed=0)
     claims = found[0].explanations[0].claims
     assert claims
     assert [text[claim.start : claim.end] for claim in claims] == ["Animal cat", "mood sad"]
@@ -74,6 +81,22 @@ def test_readings_get_their_claims_and_come_back_from_json(pair: Pair) -> None:
     assert f"{claims[0].support:.2f}" in str(found[0])
     assert render_table(found).caption is not None
     assert render_table(readings).caption is None
+
+
+def test_a_special_token_is_not_read_for_its_neighbours(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight further samples of the vector that was read, and one of the ordinary token beside it."""
+    asked = []
+    describe = pair.describe
+
+    def listen(vectors_ND: torch.Tensor, **options: int) -> list[Explanation]:
+        asked.append((vectors_ND[:, 0].tolist(), options.get("samples", 1)))
+        return describe(vectors_ND, **options)
+
+    monkeypatch.setattr(pair, "describe", listen)
+    vectors_TD = torch.arange(1.0, 4.0)[:, None].expand(3, 32)
+    readings = [Reading(1, 6, "x", 1.0, [ScoredExplanation("Mood sad.", Outcome.OK)])]
+    with_support(pair, readings, [0, 6, 7], {0}, vectors_TD, seed=0)
+    assert asked == [([2.0], 8), ([3.0], 1)]
 
 
 def test_records_from_before_there_was_support_are_read(pair: Pair) -> None:

@@ -57,6 +57,16 @@ def test_claims_of_one_kind_cannot_be_fitted() -> None:
         fit([{"agreement": 1.0}] * 3, [True] * 3)
 
 
+def test_a_signal_that_no_claim_has_gets_no_weight() -> None:
+    """Rows without neighbours can be fitted on; recurrence then moves nothing."""
+    signals, true = drawn(400, 0)
+    signals = [{**found, "recurrence": None} for found in signals]
+    calibration = fit(signals, true, ("agreement", "recurrence"))
+    assert calibration.weights[1] == 0.0
+    assert calibration.apply({"agreement": 0.9, "recurrence": 1.0}) == calibration.apply({"agreement": 0.9})
+    assert calibration.apply({"agreement": 0.9}) > 0.7 > 0.3 > calibration.apply({"agreement": 0.1})
+
+
 def test_a_damaged_calibration_is_refused() -> None:
     """Numbers that do not belong to the signals are not applied."""
     with pytest.raises(ValidationError, match="for each signal"):

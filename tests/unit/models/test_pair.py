@@ -318,6 +318,16 @@ def test_a_trained_pair_must_have_a_trained_head(copied):
         Pair.from_pretrained(copied, load_target=False)
 
 
+def test_support_needs_a_variance_before_anything_is_sampled(pair, monkeypatch):
+    """Leverage is measured in it; a released pair without statistics says so at once."""
+    card = pair.card.model_copy(update={"stats": None})
+    bare = Pair(pair.target, pair.verbalizer, pair.reconstructor, card)
+    monkeypatch.setattr(bare, "describe", None)
+
+    with pytest.raises(CardError, match="no mean and variance"):
+        bare.read("The cat sat on the mat.", support=True)
+
+
 def test_describe_gives_samples_of_a_vector_together(pair):
     """Two samples of three vectors are six explanations, vector by vector."""
     greedy = pair.describe(vectors(3), samples=2, temperature=0)

@@ -29,6 +29,12 @@ DEFINITIONS: tuple[MeasureDefinition, ...] = (
     _auroc("support_auroc_theme", "support, themes", "over themes"),
     _auroc("support_auroc_entity", "support, entities", "over entities"),
     _auroc("support_auroc_detail", "support, details", "over details"),
+    _auroc(
+        "support_auroc_slot",
+        "support within a slot",
+        "over pairs of claims of the same slot. Some slots are nearly always right and others seldom, which alone gives a high "
+        "support_auroc; this leaves it out",
+    ),
     MeasureDefinition(
         "support_true_high",
         "claims true, support 0.9 and above",

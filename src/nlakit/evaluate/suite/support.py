@@ -11,7 +11,7 @@ from nlakit.claims.support import Calibration, fit, shipped
 from nlakit.errors import InputError
 from nlakit.evaluate.bench import Bench
 from nlakit.evaluate.definitions.support import DEFINITIONS
-from nlakit.evaluate.estimates import weighted_auroc
+from nlakit.evaluate.estimates import bin_of, weighted_auroc
 from nlakit.evaluate.evaluation import DataTable
 from nlakit.evaluate.support import KnownClaim, first_rows, known_claims
 from nlakit.truth import LEVELS
@@ -47,22 +47,21 @@ def measure(bench: Bench) -> None:
             continue
         owners = [documents[place] for place in chosen]
         found.measures[name] = found.estimator.auroc(name, support_C[chosen], true_C[chosen], owners)
+    slots = [item.claim.slot for item in claims]
+    within = found.estimator.auroc("support_auroc_slot", support_C, true_C, documents, slots)
+    found.measures["support_auroc_slot"] = within
     for name, inside in (("support_true_high", support_C >= HIGH), ("support_true_low", support_C < LOW)):
         found.measures[name] = found.estimator.mean(name, true_C.astype(float), documents, inside.astype(float))
-    bins = reliability(support_C, true_C)
-    # A claim's own share: the distance of its bin, so that the mean over claims is the expected calibration error.
-    distances_C = np.abs(support_C - true_C)
-    for low, high, mean, share, _ in bins:
-        distances_C[_within(support_C, low, high)] = abs(mean - share)
-    found.measures["support_error"] = found.estimator.mean("support_error", distances_C, documents)
+    error = found.estimator.calibration_error("support_error", support_C, true_C, documents, BINS)
+    found.measures["support_error"] = error
     found.tables["reliability"] = DataTable(
         title="Support against truth",
         about="Claims of held-out rows by their support, and the share of them that is true. Support can be taken at its word "
         "where the two agree.",
         heads=("from", "to", "mean support", "true", "claims"),
-        rows=tuple(bins),
+        rows=tuple(reliability(support_C, true_C)),
     )
-    _measure_signals(bench, claims, true_C)
+    _measure_signals(bench, claims)
 
 
 def scores(calibration: Calibration, claims: Sequence[KnownClaim]) -> np.ndarray:
@@ -72,28 +71,39 @@ def scores(calibration: Calibration, claims: Sequence[KnownClaim]) -> np.ndarray
 
 def reliability(support_C: np.ndarray, true_C: np.ndarray) -> list[tuple[float, float, float, float, int]]:
     """Return (from, to, mean support, share true, claims) of each bin of support that has a claim."""
+    bin_C = bin_of(support_C, BINS)
     found = []
-    for low in np.arange(BINS) / BINS:
-        high = low + 1 / BINS
-        inside = _within(support_C, low, high)
-        if inside.any():
-            found.append(
-                (
-                    float(low),
-                    float(high),
-                    float(support_C[inside].mean()),
-                    float(true_C[inside].mean()),
-                    int(inside.sum()),
-                )
-            )
+    for number in np.unique(bin_C).tolist():
+        inside = bin_C == number
+        mean, share = float(support_C[inside].mean()), float(true_C[inside].mean())
+        found.append((number / BINS, (number + 1) / BINS, mean, share, int(inside.sum())))
     return found
 
 
-def _within(support_C: np.ndarray, low: float, high: float) -> np.ndarray:
-    return (support_C >= low) & ((support_C < high) | (high >= 1.0 - 1e-9))
+def slot_shares(known: Sequence[KnownClaim], claims: Sequence[KnownClaim]) -> np.ndarray:
+    """Return for each claim (C,) the share of the known claims of its slot that are true; that of all for an unknown slot."""
+    judged: dict[str, list[bool]] = {}
+    for item in known:
+        judged.setdefault(item.claim.slot, []).append(item.true)
+    everything = [item.true for item in known]
+    return np.asarray([np.mean(judged.get(item.claim.slot, everything)) for item in claims])
 
 
-def _measure_signals(bench: Bench, claims: Sequence[KnownClaim], true_C: np.ndarray) -> None:
+def _aurocs(support_C: np.ndarray, claims: Sequence[KnownClaim]) -> tuple[float | None, ...]:
+    """Return the AUROC over all claims, over details, and within slots; None where nothing can be compared."""
+    true_C = np.asarray([item.true for item in claims])
+    detail_C = np.asarray([item.claim.level == "detail" for item in claims])
+    slot_C = np.unique([item.claim.slot for item in claims], return_inverse=True)[1]
+    ones_C = np.ones(len(claims))
+    found = (
+        weighted_auroc(support_C, true_C, ones_C),
+        weighted_auroc(support_C, true_C, 1.0 * detail_C),
+        weighted_auroc(support_C, true_C, ones_C, slot_C),
+    )
+    return tuple(None if np.isnan(value) else value for value in found)
+
+
+def _measure_signals(bench: Bench, claims: Sequence[KnownClaim]) -> None:
     """Fit on training rows with all signals, without each and with each alone; the AUROC is that on held-out claims."""
     if bench.training is None or bench.reader is None:
         return
@@ -103,23 +113,19 @@ def _measure_signals(bench: Bench, claims: Sequence[KnownClaim], true_C: np.ndar
     choices: list[tuple[str, tuple[str, ...]]] = [("all signals", SIGNALS)]
     choices += [(f"without {name}", tuple(other for other in SIGNALS if other != name)) for name in SIGNALS]
     choices += [(f"{name} alone", (name,)) for name in SIGNALS]
-    detail_C = np.asarray([item.claim.level == "detail" for item in claims])
-    rows = []
+    rows = [("slot alone", *_aurocs(slot_shares(known, claims), claims))]
     for label, names in choices:
         try:
             fitted = fit([item.signals for item in known], [item.true for item in known], names)
         except InputError:
             return
-        support_C = scores(fitted, claims)
-        ones_C = np.ones(len(claims))
-        rows.append(
-            (label, weighted_auroc(support_C, true_C, ones_C), weighted_auroc(support_C, true_C, 1.0 * detail_C))
-        )
+        rows.append((label, *_aurocs(scores(fitted, claims), claims)))
     bench.found.tables["signals"] = DataTable(
         title="What each signal adds to support",
         about="AUROC of support on held-out claims when it is fitted anew on claims of training rows, with all signals, without "
-        "one, and with one alone.",
-        heads=("signals", "AUROC", "details alone"),
+        "one, and with one alone. Slot alone knows how often claims of a slot are true there, and nothing of the claim itself: "
+        "what support tells beyond it shows within a slot.",
+        heads=("signals", "AUROC", "details", "within a slot"),
         rows=tuple(rows),
         decimals=3,
     )
