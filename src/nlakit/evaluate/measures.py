@@ -56,9 +56,13 @@ def definition_of(name: str) -> MeasureDefinition:
     return REGISTRY[name]
 
 
-def names_that_need(need: Need) -> list[str]:
-    """Return the measures that cannot be had without ``need``."""
-    return [definition.name for definition in _DEFINITIONS if need in definition.needs]
+def names_that_need(need: Need, *groups: str) -> list[str]:
+    """Return the measures that cannot be had without ``need``, of all groups or of some."""
+    return [
+        definition.name
+        for definition in _DEFINITIONS
+        if need in definition.needs and (not groups or definition.group in groups)
+    ]
 
 
 def in_registry_order(names: Iterable[str]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nlakit.errors import InternalError
+from nlakit.evaluate.definitions.reconstruction import RECONSTRUCTION
 from nlakit.evaluate.measures import (
     REGISTRY,
     definition_of,
@@ -57,7 +58,8 @@ def test_order_is_that_of_the_registry() -> None:
 
 def test_needs_are_declared() -> None:
     """What cannot be had without a teacher, a truth or a warm start is known by name."""
-    assert names_that_need("warm start") == ["fve_warm_start", "fve_gain", "fve_frozen_reconstructor"]
+    assert names_that_need("warm start", RECONSTRUCTION) == ["fve_warm_start", "fve_gain", "fve_frozen_reconstructor"]
+    assert "task_yes_no_warm_start" in names_that_need("warm start")
     assert "cross_entropy_true" in names_that_need("teacher")
     assert {"claims_true", "facts_held"} <= set(names_that_need("truth"))
     assert not {"fve", "parse_rate"} & {name for need in ("truth", "teacher") for name in names_that_need(need)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nlakit.evaluate.bench import Bench
+from nlakit.evaluate.definitions.reconstruction import RECONSTRUCTION
 from nlakit.evaluate.measures import names_that_need
 
 
@@ -11,7 +12,8 @@ def measure(bench: Bench) -> None:
     before = bench.before
     if before is None:
         bench.found.leave_out(
-            names_that_need("warm start"), "the pair does not keep its weights from before reinforcement learning"
+            names_that_need("warm start", RECONSTRUCTION),
+            "the pair does not keep its weights from before reinforcement learning",
         )
         return
     explained = bench.explain("sampled", bench.heldout.vectors_ND, pair=before)
