@@ -300,7 +300,7 @@ def texts_not_literal(garden: Garden) -> Patient:
 
 @BED.plant(15)
 def explanations_not_escaped(garden: Garden) -> Patient:
-    garden.pair.verbalizer._controls = None
+    garden.pair.verbalizer.controls = None
     return garden.pair
 
 

@@ -63,8 +63,8 @@ DEFINITIONS: tuple[MeasureDefinition, ...] = (
         "fve_teacher_text",
         "teacher's text",
         "FVE of the reconstructor reading the teacher's explanation of the same row, no verbalizer involved. A row that the "
-        "teacher refused counts with error 2. A pair whose warm start was grounded has not been taught the teacher's whole text, and "
-        "reads it worse than its own.",
+        "teacher refused counts with error 2. A pair whose warm start was grounded has not been taught the teacher's whole text, "
+        "and reads it worse than its own.",
         "fve: above it, the pair has found better words than its teacher",
         "FVE",
         "one teacher's explanation a row",
