@@ -11,7 +11,7 @@ from scripts.docs import ROOT, pages
 
 from nlakit.recipe import recipe_from
 
-PATHS = ("docs/cli.md", "docs/config.md", "docs/metrics.md", "README.md")
+PATHS = ("docs/cli.md", "docs/config.md", "docs/metrics.md", "docs/reading.md", "README.md")
 
 
 @pytest.fixture(scope="module")

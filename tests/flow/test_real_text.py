@@ -18,7 +18,7 @@ import pytest
 from nlakit.cli import main
 from nlakit.errors import RunError
 from nlakit.models.pair import Pair
-from nlakit.pipeline import STAGES, run_stages
+from nlakit.pipeline import run_stages, stages_of
 from nlakit.progress import Progress
 from nlakit.runs import RunFolder, read_metrics
 from nlakit.testing import tiny_text_file
@@ -57,7 +57,7 @@ def run(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_stage_is_done(run: Path) -> None:
     """Growing comes first; each stage leaves its mark, and the pair at the end reads text with the grown target."""
-    assert set(STAGES) <= {path.name for path in run.iterdir() if (path / "done.json").is_file()}
+    assert set(stages_of(RunFolder(run).recipe())) <= {path.name for path in run.iterdir() if (path / "done.json").is_file()}
     readings = Pair.from_pretrained(run / "pair").read("The cat sat on the mat.", positions=[3])
 
     assert len(readings) == 1
