@@ -57,7 +57,9 @@ def run(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_stage_is_done(run: Path) -> None:
     """Growing comes first; each stage leaves its mark, and the pair at the end reads text with the grown target."""
-    assert set(stages_of(RunFolder(run).recipe())) <= {path.name for path in run.iterdir() if (path / "done.json").is_file()}
+    assert set(stages_of(RunFolder(run).recipe())) <= {
+        path.name for path in run.iterdir() if (path / "done.json").is_file()
+    }
     readings = Pair.from_pretrained(run / "pair").read("The cat sat on the mat.", positions=[3])
 
     assert len(readings) == 1
