@@ -1,7 +1,8 @@
 """Terrarium's paraphraser: finds the claims of an explanation and says them anew.
 
-What is held out: ``heavy`` uses none of the teacher's phrases and no wording of ``training``, since the two have no sentence
-pattern and no phrase in common (:mod:`nlakit.terrarium.wordings`); they share the nouns of a slot and other single words.
+What is held out: ``heavy`` uses none of the teacher's phrases and no wording of ``training``, since the two have no phrase in
+common and a training draw that happens to be a heavy wording is drawn again (:mod:`nlakit.terrarium.wordings`); they share the
+nouns of a slot and other single words.
 ``light`` uses the teacher's phrases and one close wording a slot, none of which is in ``training`` or ``heavy``. Values stay
 as they are, but for a small dictionary in ``translation``. Words outside claims are kept with the clause they stand in.
 """
@@ -19,7 +20,7 @@ from nlakit.claims.sentences import Sentence, joined, sentences
 from nlakit.config import derive_seed, fingerprint
 from nlakit.paraphrase import Rewording
 from nlakit.terrarium.claims import SLOTS, TerrariumTruth
-from nlakit.terrarium.wordings import FRENCH, HEAVY_PATTERNS, TRAINING_PATTERNS, WORDINGS
+from nlakit.terrarium.wordings import FILLERS, FRENCH, HEAVY_PATTERNS, TRAINING_PATTERNS, WORDINGS
 from nlakit.truth import Claim
 
 LIGHT_SHARE = 1 / 3
@@ -29,6 +30,11 @@ _LONGEST_SENTENCE = 3
 _OTHER_SEPARATORS = ("; ", " and ")
 _OTHER_SEPARATOR_SHARE = 0.3
 """Share of training rewordings whose clauses are not separated by commas."""
+
+_PHRASE_SHARE = 0.3
+"""Share of training wordings that are one of the slot's own phrases and not a noun beside a value."""
+_FILLERS_A_GAP = (0, 0, 0, 1, 1, 2, 3)
+"""How many fillers stand before, between and after the parts of a training wording; each is as likely."""
 
 _Say = Callable[[Claim, bool], str]
 """Says a claim anew; the second argument tells whether it opens a sentence."""
@@ -45,7 +51,7 @@ class TerrariumParaphraser:
         said = {
             name: {how: wordings(name, how) for how in ("training", "light", "heavy", "translation")} for name in SLOTS
         }
-        return fingerprint("terrarium paraphraser 1", said, FRENCH)
+        return fingerprint("terrarium paraphraser 2", said, FILLERS, FRENCH)
 
     def reword(self, texts: Sequence[str], how: Rewording, seed: int) -> list[str]:
         """Return each text said anew; the draw depends on the seed and the text alone."""
@@ -58,6 +64,8 @@ class TerrariumParaphraser:
             return joined(replace(found, clauses=self._said(found.clauses, _french)) for found in sentences(text))
 
         def draw(claim: Claim, opens: bool) -> str:
+            if how == "training":
+                return filled(claim.slot, opens, rng).format(claim.value)
             return _drawn(wordings(claim.slot, how), claim, opens, rng)
 
         changed = how == "training" and rng.random() < _OTHER_SEPARATOR_SHARE
@@ -96,6 +104,27 @@ def wordings(slot: str, how: Rewording) -> tuple[str, ...]:
         return (said.french,)
     patterns, phrases = (TRAINING_PATTERNS, said.training) if how == "training" else (HEAVY_PATTERNS, said.heavy)
     return (*(pattern.format(noun=noun) for pattern in patterns for noun in said.nouns), *phrases)
+
+
+def filled(slot: str, opens: bool, rng: random.Random) -> str:
+    """Draw a training wording of a slot with fillers around its parts; never a heavy wording of the slot."""
+    said, held_out = WORDINGS[slot], {wording.replace(":", "") for wording in wordings(slot, "heavy")}
+    while True:
+        if rng.random() < _PHRASE_SHARE:
+            parts = [rng.choice(said.training)]
+        else:
+            parts = rng.choice(TRAINING_PATTERNS).format(noun="\0").split()
+            parts[parts.index("\0")] = rng.choice(said.nouns)
+        words = [*_fillers(rng), parts[0]]
+        for part in parts[1:]:
+            words += [*_fillers(rng), part]
+        wording = " ".join([*words, *_fillers(rng)])
+        if wording not in held_out and not (opens and wording.startswith("{}")):
+            return wording
+
+
+def _fillers(rng: random.Random) -> list[str]:
+    return rng.sample(FILLERS, rng.choice(_FILLERS_A_GAP))
 
 
 def _drawn(choices: Sequence[str], claim: Claim, opens: bool, rng: random.Random) -> str:

@@ -1,8 +1,9 @@
 """Other ways to say what an explanation of Terrarium claims: nouns, phrases and sentence patterns, by slot.
 
 Training and heavy wordings are each a slot's nouns put into the patterns of that use, and the slot's own phrases for it.
-They share the nouns and other single words, since a small model cannot know words that it has never met. No pattern and no
-phrase is in both, so no wording as a whole is.
+They share the nouns and other single words, since a small model cannot know words that it has never met. No phrase is in
+both. Training wordings have no fixed patterns: fillers drawn by lot stand around noun and value, and a draw that happens to
+be a heavy wording is drawn again, so no wording as a whole is in both.
 
 Nouns, patterns and phrases say which slot they speak of, so that equal values of two slots (answer and container, last word
 and next word) stay apart. ``{}`` stands for the value.
@@ -13,14 +14,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-TRAINING_PATTERNS = (
-    "the {noun} is {{}}",
-    "{{}} is the {noun}",
-    "{noun} named {{}}",
-    "here we have {{}} as {noun}",
-    "it said {noun} means {{}}",
-    "{{}} was the {noun}",
-)
+TRAINING_PATTERNS = ("{noun} {{}}", "{{}} {noun}")
+"""Only what is to be learnt, a noun and a value: what stands around them is drawn anew each time from :data:`FILLERS`."""
+FILLERS = (
+    "the", "a", "this", "one", "it", "said", "now", "some", "also", "you", "have", "and", "our", "was", "here", "means",
+    "we", "named", "is", "must", "be", "for", "has", "what", "somebody", "they", "their", "in", "on", "at", "of", "with",
+    "to", "there", "that", "all", "my", "your", "but", "so", "then", "when", "after", "before", "i", "he", "she", "them",
+    "his", "her", "its", "not", "very", "only", "today", "again",
+)  # fmt: skip
+"""Words that say nothing of a slot. Training wordings draw from them, so that no sentence pattern can be learnt by heart."""
 HEAVY_PATTERNS = (
     "our {noun} was {{}}",
     "here {{}} means {noun}",

@@ -14,7 +14,7 @@ from nlakit.data.teachers import Context
 from nlakit.paraphrase import Paraphraser, Rewording
 from nlakit.terrarium import make_teacher, paraphraser, truth_reader
 from nlakit.terrarium.claims import SLOTS
-from nlakit.terrarium.paraphrase import wordings
+from nlakit.terrarium.paraphrase import filled, wordings
 from nlakit.terrarium.wordings import FRENCH, WORDINGS
 from nlakit.terrarium.world import write_document
 
@@ -84,6 +84,21 @@ def test_uses_have_no_wording_in_common() -> None:
         assert not light & heavy
         assert not light & training
         assert not heavy & training
+
+
+@pytest.mark.parametrize("slot", SLOTS)
+def test_training_draws_are_fresh_and_never_a_heavy_wording(slot: str) -> None:
+    """Hundreds of draws are nearly all different, name the slot as training wordings do, and none is held out."""
+    rng = random.Random(slot)
+    drawn = [filled(slot, opens, rng) for opens in (False, True) for _ in range(200)]
+
+    assert len(set(drawn)) >= 200
+    assert not {said.replace(":", "") for said in drawn} & {said.replace(":", "") for said in wordings(slot, "heavy")}
+    assert not any(said.startswith("{}") for said in drawn[200:])
+    for said in drawn:
+        assert said.count("{}") == 1
+        known = [*WORDINGS[slot].nouns, *WORDINGS[slot].training]
+        assert any(name in said for name in known), said
 
 
 @pytest.mark.parametrize("slot", SLOTS)
