@@ -1,7 +1,7 @@
 """Terrarium's paraphraser: finds the claims of an explanation and says them anew.
 
 What is held out: ``heavy`` uses none of the teacher's phrases and no wording of ``training``, since the two have no phrase in
-common and a training draw that happens to be a heavy wording is drawn again (:mod:`nlakit.terrarium.wordings`); they share the
+common and a training draw that happens to hold a heavy wording is drawn again (:mod:`nlakit.terrarium.wordings`); they share the
 nouns of a slot and other single words.
 ``light`` uses the teacher's phrases and one close wording a slot, none of which is in ``training`` or ``heavy``. Values stay
 as they are, but for a small dictionary in ``translation``. Words outside claims are kept with the clause they stand in.
@@ -107,8 +107,8 @@ def wordings(slot: str, how: Rewording) -> tuple[str, ...]:
 
 
 def filled(slot: str, opens: bool, rng: random.Random) -> str:
-    """Draw a training wording of a slot with fillers around its parts; never a heavy wording of the slot."""
-    said, held_out = WORDINGS[slot], {wording.replace(":", "") for wording in wordings(slot, "heavy")}
+    """Draw a training wording of a slot with fillers around its parts; none holds a heavy wording of the slot."""
+    said = WORDINGS[slot]
     while True:
         if rng.random() < _PHRASE_SHARE:
             parts = [rng.choice(said.training)]
@@ -119,8 +119,13 @@ def filled(slot: str, opens: bool, rng: random.Random) -> str:
         for part in parts[1:]:
             words += [*_fillers(rng), part]
         wording = " ".join([*words, *_fillers(rng)])
-        if wording not in held_out and not (opens and wording.startswith("{}")):
+        if not holds_heavy(wording, slot) and not (opens and wording.startswith("{}")):
             return wording
+
+
+def holds_heavy(wording: str, slot: str) -> bool:
+    """Whether a heavy wording of the slot stands in a wording, word for word; colons do not count."""
+    return any(f" {heavy.replace(':', '')} " in f" {wording} " for heavy in wordings(slot, "heavy"))
 
 
 def _fillers(rng: random.Random) -> list[str]:
