@@ -74,8 +74,8 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
     if folder.check_stage(STAGE, settings, stage.path) == "done":
         return stage.path
     stage.begin(settings)
-    reader = _reader(recipe, explained.path)
-    sign = _sign(recipe, beginning, folder, reader, progress)
+    reader = reader_of(recipe, explained.path)
+    sign = sign_of(recipe, beginning, folder, reader, progress)
     threshold = THRESHOLDS[config.by] if config.threshold is None else config.threshold
     tally = Tally()
     paths = sorted(explained.path.glob("shard-*.parquet"))
@@ -184,15 +184,15 @@ def _ground_shard(
     return table.set_column(table.schema.get_field_index("text"), table.schema.field("text"), pa.array(texts)), tally
 
 
-def _reader(recipe: Recipe, explained: Path) -> ClaimReader:
+def reader_of(recipe: Recipe, explained: Path) -> ClaimReader:
     """Return who finds the claims; frames are learnt from what the warm start would learn from."""
     if recipe.ground.by == "probes":
-        return _truth(recipe)
+        return truth_of(recipe)
     texts = [text for split in ("av", "ar") for text in load_explanations(explained, split)[1]]
     return fitted_reader(recipe.corpus.name, texts, any_text=recipe.ground.claims == "frames")
 
 
-def _truth(recipe: Recipe) -> TruthReader:
+def truth_of(recipe: Recipe) -> TruthReader:
     """Return the truth plugin of the corpus; ConfigError where it has none."""
     reader = truth_reader(recipe.corpus.name)
     if reader is None:
@@ -203,10 +203,10 @@ def _truth(recipe: Recipe) -> TruthReader:
     return reader
 
 
-def _sign(recipe: Recipe, beginning: Beginning, folder: RunFolder, reader: ClaimReader, progress: Progress) -> Sign:
+def sign_of(recipe: Recipe, beginning: Beginning, folder: RunFolder, reader: ClaimReader, progress: Progress) -> Sign:
     """Do the first round that the recipe's sign needs."""
     if recipe.ground.by == "probes":
-        return probe_sign(beginning.store, _truth(recipe), recipe.seed)
+        return probe_sign(beginning.store, truth_of(recipe), recipe.seed)
     stats, scale = training_statistics(beginning.store, recipe.warm_start.injection_scale, recipe.seed)
     split = "av" if recipe.ground.by == "likelihood" else "ar"
     epochs = {"verbalizer_epochs": recipe.ground.epochs, "reconstructor_epochs": recipe.ground.epochs}

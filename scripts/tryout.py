@@ -1,0 +1,131 @@
+"""Tries one part of a recipe alone, in minutes, before a whole run is spent on it.
+
+::
+
+    python -m scripts.tryout rewordings RUN SETTING=VALUE ...   what a reconstructor reads of texts in other words
+    python -m scripts.tryout thresholds RUN SETTING=VALUE ...   what each threshold of grounding keeps of the teacher's text
+
+RUN is a folder in which ``extract`` and ``annotate`` of the recipe terrarium-full are done; settings go on top of that recipe.
+What is measured is the teacher's text on rows that nothing here was trained on, and no reading of a pair: for that there is
+``nlakit evaluate``. ``thresholds`` leaves its first round in RUN, where the stage ``ground`` takes it up; ``rewordings`` keeps
+nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+from nlakit.claims.grounding import ground
+from nlakit.claims.leverage import text_errors
+from nlakit.config import Recipe
+from nlakit.data import annotate
+from nlakit.data.annotate import load_explanations
+from nlakit.errors import InputError, UserError
+from nlakit.evaluate.estimates import Estimator
+from nlakit.paraphrase import Rewording
+from nlakit.progress import Progress
+from nlakit.recipe import load_recipe
+from nlakit.runs import RunFolder
+from nlakit.terrarium import paraphraser
+from nlakit.train.ground import probe_sign, reader_of, sign_of, truth_of
+from nlakit.train.rewording import Reworder
+from nlakit.train.rounds import Beginning, reconstructor_half, taught_rows, training_statistics
+from nlakit.train.supervised import Job, train_half
+from nlakit.truth import HELD_ABOVE
+from nlakit.vectors import fve
+
+RECIPE = "terrarium-full"
+THRESHOLDS = (0.1, 0.2, 0.3, 0.5)
+ROWS = 2000
+RESAMPLES = 1000
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Try the part that is named."""
+    parts = {"rewordings": try_rewordings, "thresholds": try_thresholds}
+    if len(arguments) < 2 or arguments[0] not in parts:
+        sys.stderr.write(f"{__doc__}\n")
+        return 2
+    try:
+        parts[arguments[0]](load_recipe(RECIPE, list(arguments[2:])), RunFolder(Path(arguments[1])))
+    except UserError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
+def try_rewordings(recipe: Recipe, folder: RunFolder) -> None:
+    """Warm-start a reconstructor on the whole teacher's text, and measure it on texts of ``av`` said in other words."""
+    beginning = Beginning.of(recipe, folder)
+    store, explained = beginning.store, folder.stage(annotate.STAGE).path
+    stats, scale = training_statistics(store, recipe.warm_start.injection_scale, recipe.seed)
+    reconstructor, verbalizer = beginning.reconstructor(), beginning.verbalizer(scale)
+    row_ids, texts = load_explanations(explained, "ar")
+    rows = taught_rows(store, row_ids.tolist(), texts, verbalizer, recipe.warm_start, recipe.seed, "ar")
+    reworder = Reworder.of(recipe.corpus.name, recipe.warm_start.rewordings)
+    half = reconstructor_half(reconstructor, rows, recipe.warm_start, stats.variance, reworder, recipe.seed)
+    with tempfile.TemporaryDirectory() as scratch, RunFolder(Path(scratch) / "run").metrics("tryout") as metrics:
+        kept = Path(scratch) / "checkpoints"
+        train_half(half, Job(recipe.warm_start, recipe.seed, metrics, kept, Progress(), recipe.memory.fill))
+    ids, given, documents = unseen(beginning, explained, "av")
+    vectors_ND = store.vectors(ids)
+    plain_N = text_errors(reconstructor, given, vectors_ND)
+    print(f"FVE of {len(given)} texts as they are: {fve(plain_N, stats.variance):.3f}")
+    if fve(plain_N, stats.variance) <= 0:
+        raise InputError(
+            "the reconstructor rebuilds nothing yet; give it more with warm_start.reconstructor_epochs=0.5"
+        )
+    estimator = Estimator(RESAMPLES, recipe.seed)
+    for how in get_args(Rewording):
+        errors_N = text_errors(reconstructor, paraphraser().reword(given, how, recipe.seed), vectors_ND)
+        left_N, there_N = stats.variance - errors_N, stats.variance - plain_N
+        found = estimator.ratio("fve_kept_paraphrase_heavy", left_N, there_N, documents)
+        print(f"share kept, {how}: {found.value:.2f} ({found.low:.2f} to {found.high:.2f})")
+
+
+def try_thresholds(recipe: Recipe, folder: RunFolder) -> None:
+    """Do the first round of grounding, and ground texts of ``ar`` with each threshold; held is what linear probes find."""
+    beginning = Beginning.of(recipe, folder)
+    explained = folder.stage(annotate.STAGE).path
+    reader = reader_of(recipe, explained)
+    sign = sign_of(recipe, beginning, folder, reader, Progress())
+    ids, texts, _ = unseen(beginning, explained, "ar")
+    vectors_ND = beginning.store.vectors(ids)
+    truth = truth_of(recipe)
+    probes = probe_sign(beginning.store, truth, recipe.seed)
+
+    def held(given: Sequence[str]) -> int:
+        claims_N = [truth.claims(text) for text in given]
+        scores_N = probes.scores(vectors_ND, given, claims_N, ids)
+        return sum(score.value > HELD_ABOVE for scores in scores_N for score in scores)
+
+    print(
+        f"{len(texts)} texts of the split ar, {sum(len(reader.claims(text)) for text in texts)} claims, {held(texts)} held"
+    )
+    for threshold in THRESHOLDS:
+        found = ground(texts, vectors_ND, reader, sign, threshold=threshold, rows=ids)
+        left = [grounded.text for grounded in found]
+        claims_N = [reader.claims(text) for text in left]
+        scores = [score.value for of_text in sign.scores(vectors_ND, left, claims_N, ids) for score in of_text]
+        share = len(scores) / max(1, sum(len(grounded.judged) for grounded in found))
+        print(
+            f"threshold {threshold}: {share:.1%} of the claims kept, {held(left) / max(1, held(texts)):.1%} of the held ones, "
+            f"mean score of what is kept {sum(scores) / max(1, len(scores)):.2f}"
+        )
+
+
+def unseen(beginning: Beginning, explained: Path, split: Literal["av", "ar"]) -> tuple[list[int], list[str], list[str]]:
+    """Return row ids, texts and documents of the last rows of a split that the part at hand does not learn from."""
+    ids, texts = load_explanations(explained, split)
+    table = beginning.store.rows(split, ["row_id", "document_id"])
+    document_of = dict(zip(table["row_id"].to_pylist(), table["document_id"].to_pylist(), strict=True))
+    last = [int(row) for row in ids[-ROWS:]]
+    return last, list(texts[-ROWS:]), [document_of[row] for row in last]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
