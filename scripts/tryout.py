@@ -108,7 +108,7 @@ def try_thresholds(recipe: Recipe, folder: RunFolder) -> None:
     )
     for threshold in THRESHOLDS:
         found = ground(texts, vectors_ND, reader, sign, threshold=threshold, rows=ids)
-        left = [grounded.text for grounded in found]
+        left = [grounded.text or recipe.ground.silence for grounded in found]
         claims_N = [reader.claims(text) for text in left]
         scores = [score.value for of_text in sign.scores(vectors_ND, left, claims_N, ids) for score in of_text]
         share = len(scores) / max(1, sum(len(grounded.judged) for grounded in found))
