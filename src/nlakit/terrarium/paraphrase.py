@@ -33,6 +33,8 @@ _OTHER_SEPARATOR_SHARE = 0.3
 
 _PHRASE_SHARE = 0.3
 """Share of training wordings that are one of the slot's own phrases and not a noun beside a value."""
+_WHOLE_SHARE = 0.5
+"""Share of those phrases that have no fillers between their words."""
 _FILLERS_A_GAP = (0, 0, 0, 1, 1, 2, 3)
 """How many fillers stand before, between and after the parts of a training wording; each is as likely."""
 
@@ -51,7 +53,7 @@ class TerrariumParaphraser:
         said = {
             name: {how: wordings(name, how) for how in ("training", "light", "heavy", "translation")} for name in SLOTS
         }
-        return fingerprint("terrarium paraphraser 2", said, FILLERS, FRENCH)
+        return fingerprint("terrarium paraphraser 3", said, FILLERS, FRENCH)
 
     def reword(self, texts: Sequence[str], how: Rewording, seed: int) -> list[str]:
         """Return each text said anew; the draw depends on the seed and the text alone."""
@@ -111,7 +113,9 @@ def filled(slot: str, opens: bool, rng: random.Random) -> str:
     said = WORDINGS[slot]
     while True:
         if rng.random() < _PHRASE_SHARE:
-            parts = [rng.choice(said.training)]
+            parts = rng.choice(said.training).split()
+            if rng.random() < _WHOLE_SHARE:
+                parts = [" ".join(parts)]
         else:
             parts = rng.choice(TRAINING_PATTERNS).format(noun="\0").split()
             parts[parts.index("\0")] = rng.choice(said.nouns)

@@ -2,8 +2,8 @@
 
 Training and heavy wordings are each a slot's nouns put into the patterns of that use, and the slot's own phrases for it.
 They share the nouns and other single words, since a small model cannot know words that it has never met. No phrase is in
-both. Training wordings have no fixed patterns: fillers drawn by lot stand around noun and value, and a draw that happens to
-hold a heavy wording is drawn again, so no wording as a whole is in both.
+both. Training wordings have no fixed patterns: fillers drawn by lot stand between the words of a phrase and around noun and
+value, and a draw that happens to hold a heavy wording is drawn again, so no wording as a whole is in both.
 
 Nouns, patterns and phrases say which slot they speak of, so that equal values of two slots (answer and container, last word
 and next word) stay apart. ``{}`` stands for the value.
@@ -20,7 +20,13 @@ FILLERS = (
     "the", "a", "this", "one", "it", "said", "now", "some", "also", "you", "have", "and", "our", "was", "here", "means",
     "we", "named", "is", "must", "be", "for", "has", "what", "somebody", "they", "their", "in", "on", "at", "of", "with",
     "to", "there", "that", "all", "my", "your", "but", "so", "then", "when", "after", "before", "i", "he", "she", "them",
-    "his", "her", "its", "not", "very", "only", "today", "again",
+    "his", "her", "its", "not", "very", "only", "today", "again", "as", "if", "or", "by", "from", "into", "about", "since",
+    "while", "because", "up", "out", "down", "near", "away", "ago", "soon", "never", "ever", "always", "often", "still",
+    "just", "even", "quite", "really", "every", "each", "any", "both", "best", "most", "other", "where", "who", "which",
+    "why", "how", "do", "does", "did", "got", "gets", "goes", "went", "took", "take", "gave", "made", "makes", "let",
+    "put", "keep", "held", "saw", "see", "found", "knew", "know", "think", "thought", "need", "want", "wants", "try",
+    "leave", "left", "stay", "stood", "sat", "walk", "walked", "turn", "turned", "show", "seen", "done", "been", "were",
+    "are", "had", "may", "might", "can", "could", "day", "way", "side", "part", "strong", "good", "bad", "new", "old",
 )  # fmt: skip
 """Words that say nothing of a slot. Training wordings draw from them, so that no sentence pattern can be learnt by heart."""
 HEAVY_PATTERNS = (

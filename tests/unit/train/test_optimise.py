@@ -6,6 +6,7 @@ from torch import nn
 
 from nlakit.errors import DivergedError
 from nlakit.train.optimise import (
+    Muon,
     make_optimizer,
     optimizer_step,
     require_finite,
@@ -81,6 +82,27 @@ def test_muon_takes_matrices_of_blocks_and_nothing_else() -> None:
     assert [name for name in muon if not torch.equal(muon[name], adamw[name])] == ["1.0.weight"]
     spectrum = torch.linalg.svdvals(muon["1.0.weight"].detach() - before)
     assert float(spectrum.max() / spectrum.min()) < 2.5
+
+
+def test_muon_takes_the_steps_of_pytorchs_own() -> None:
+    """Square, tall, wide and lone matrices end where PyTorch's Muon takes them, to the digits that its bfloat16 has."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(8, 8), (8, 8), (24, 8), (8, 24), (24, 8)]
+    start = [torch.randn(shape, generator=generator) for shape in shapes]
+    ours, theirs = ([nn.Parameter(matrix.clone()) for matrix in start] for _ in range(2))
+    optimizers = (
+        Muon(ours, lr=0.1, weight_decay=0.1),
+        torch.optim.Muon(theirs, lr=0.1, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
+    )
+    for _ in range(3):
+        for mine, other in zip(ours, theirs, strict=True):
+            mine.grad = torch.randn(mine.shape, generator=generator)
+            other.grad = mine.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    for mine, other, before in zip(ours, theirs, start, strict=True):
+        moved = other.detach() - before
+        assert float((mine.detach() - other.detach()).norm() / moved.norm()) < 0.02
 
 
 def test_frozen_parameters_are_not_trained() -> None:
