@@ -2,32 +2,37 @@
 
 ::
 
-    python -m scripts.ablate FOLDER                       every variant and seed, then docs/ablation.md
-    python -m scripts.ablate FOLDER plain grounded ...    only these variants
+    python -m scripts.ablate FOLDER                every variant and seed that docs/ablation.json does not have yet
+    python -m scripts.ablate FOLDER plain all ...  only these variants
 
-Each run lies in FOLDER/SEED/VARIANT and can be killed and taken up again; what is finished is skipped. Runs of one seed share
-their vectors and the teacher's text. On two cores a run takes under twenty minutes.
+Each run lies in FOLDER/SEED/VARIANT and can be killed and taken up again. What it measures goes into docs/ablation.json, with a
+fingerprint of its recipe, so that the table can be filled on several machines; docs/ablation.md is written from it. Runs of one
+seed share their vectors and the teacher's text. On two cores a run takes under twenty minutes.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from nlakit.card import Measure
-from nlakit.evaluate.evaluation import FILE_NAME, Evaluation
+from nlakit.config import Recipe, fingerprint
+from nlakit.evaluate.evaluation import Evaluation
 from nlakit.evaluate.measures import REGISTRY, format_value
 from nlakit.pipeline import run_stages, stages_of
 from nlakit.progress import Progress
 from nlakit.recipe import load_recipe
 from nlakit.runs import RunFolder
-from nlakit.storage import atomic_write_text
+from nlakit.storage import atomic_write_text, write_json
+from nlakit.terrarium import paraphraser
 
 RECIPE = "terrarium-full"
+RECORD, PAGE = Path("docs/ablation.json"), Path("docs/ablation.md")
 SEEDS = (0, 1, 2)
 SHARED = ("extract", "annotate")
 BUDGET = (
@@ -46,6 +51,10 @@ COLUMNS = (
 )  # fmt: skip
 
 
+Runs = dict[str, dict[str, dict[str, Any]]]
+"""By variant and seed: the fingerprint of its recipe and its measures."""
+
+
 @dataclass(frozen=True)
 class Variant:
     """One line of the table."""
@@ -54,39 +63,23 @@ class Variant:
     overrides: tuple[str, ...]
 
 
+REWORDINGS = ("warm_start.rewordings=0.5", "train.rewordings=0.5")
+RAISED = ("ground.by=likelihood", *REWORDINGS, "train.agreement=0.02")
+FALSE = ("annotate.options.false_share=0.3",)
+
 VARIANTS: dict[str, Variant] = {
     "plain": Variant("the teacher's text as it is", ()),
-    "swap": Variant("grounded by swap leverage, no truth used", ("ground.by=swap",)),
+    "all": Variant("grounded by a first-round verbalizer, rewordings, agreement rewarded: the recipe", RAISED),
+    "false": Variant("plain, 30 % of the teacher's facts wrong on purpose", FALSE),
+    "false-all": Variant("the same teacher, the recipe", (*FALSE, *RAISED)),
     "likelihood": Variant("grounded by a first-round verbalizer, no truth used", ("ground.by=likelihood",)),
-    "probes": Variant("grounded by linear probes, truth used", ("ground.by=probes",)),
-    "rewordings": Variant(
-        "plain, the reconstructor reads half of the texts in other words",
-        ("warm_start.rewordings=0.5", "train.rewordings=0.5"),
-    ),
+    "swap": Variant("grounded by swap leverage, no truth used", ("ground.by=swap",)),
+    "rewordings": Variant("plain, the reconstructor reads half of the texts in other words", REWORDINGS),
     "agreement": Variant("plain, agreement rewarded", ("train.agreement=0.02",)),
-    "likelihood-rewordings": Variant(
-        "grounded, and rewordings", ("ground.by=likelihood", "warm_start.rewordings=0.5", "train.rewordings=0.5")
-    ),
-    "all": Variant(
-        "grounded, rewordings, agreement rewarded",
-        ("ground.by=likelihood", "warm_start.rewordings=0.5", "train.rewordings=0.5", "train.agreement=0.02"),
-    ),
-    "all-lenient": Variant(
-        "the same, claims kept from a probability of 0.2 on",
-        (
-            "ground.by=likelihood", "ground.threshold=0.2", "warm_start.rewordings=0.5", "train.rewordings=0.5",
-            "train.agreement=0.02",
-        ),
-    ),
-    "false": Variant("plain, 30 % of the teacher's facts wrong on purpose", ("annotate.options.false_share=0.3",)),
-    "false-all": Variant(
-        "the same teacher, with everything above",
-        (
-            "annotate.options.false_share=0.3", "ground.by=likelihood", "warm_start.rewordings=0.5",
-            "train.rewordings=0.5", "train.agreement=0.02",
-        ),
-    ),
-}  # fmt: skip
+    "all-strict": Variant("the recipe, claims kept from a probability of 0.5 on", (*RAISED, "ground.threshold=0.5")),
+    "probes": Variant("grounded by linear probes, truth used", ("ground.by=probes",)),
+}
+"""In the order in which they are run for each seed."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -95,17 +88,32 @@ def main(arguments: Sequence[str]) -> int:
     if not arguments or unknown:
         sys.stderr.write(f"{__doc__}\nvariants: {', '.join(VARIANTS)}\n")
         return 2
-    folder = Path(arguments[0])
+    folder, runs = Path(arguments[0]), recorded()
     for seed in SEEDS:
         for name in arguments[1:] or VARIANTS:
-            run(folder / str(seed), name, seed)
-    atomic_write_text(Path("docs/ablation.md"), as_markdown(collect(folder)))
+            recipe = recipe_of(name, seed)
+            made_with = fingerprint(recipe.model_dump(mode="json"), paraphraser().fingerprint())
+            if runs.get(name, {}).get(str(seed), {}).get("recipe") != made_with:
+                measures = run(recipe, folder / str(seed), name)
+                runs.setdefault(name, {})[str(seed)] = {"recipe": made_with, "measures": measures}
+                write_json(RECORD, {name: runs[name] for name in VARIANTS if name in runs})
+            atomic_write_text(PAGE, as_markdown(runs))
     return 0
 
 
-def run(folder: Path, name: str, seed: int) -> None:
-    """Train and measure one variant with one seed."""
-    recipe = load_recipe(RECIPE, [*BUDGET, *PLAIN, *VARIANTS[name].overrides, f"seed={seed}"])
+def recipe_of(name: str, seed: int) -> Recipe:
+    """Return the recipe of one run."""
+    return load_recipe(RECIPE, [*BUDGET, *PLAIN, *VARIANTS[name].overrides, f"seed={seed}"])
+
+
+def recorded() -> Runs:
+    """Return what is recorded, by variant and seed."""
+    found: Runs = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
+    return found
+
+
+def run(recipe: Recipe, folder: Path, name: str) -> dict[str, Any]:
+    """Train and measure one variant with one seed; return the measures of the table."""
     teacher = folder / f"teacher-{recipe.annotate.options['false_share']}"
     run_stages(recipe, RunFolder(teacher), Progress(), SHARED)
     place = folder / name
@@ -116,22 +124,15 @@ def run(folder: Path, name: str, seed: int) -> None:
     shutil.copy(teacher / "config.json", place / "config.json")
     later = [stage for stage in stages_of(recipe) if stage not in (*SHARED, "report")]
     run_stages(recipe, RunFolder(place), Progress(), later)
-
-
-def collect(folder: Path) -> dict[str, list[Evaluation]]:
-    """Return the finished evaluations of each variant."""
-    found = {
-        name: [
-            Evaluation.load(path.parent)
-            for seed in SEEDS
-            if (path := folder / str(seed) / name / "evaluate" / FILE_NAME).exists()
-        ]
-        for name in VARIANTS
+    measures = Evaluation.load(place / "evaluate").measures
+    return {
+        column: {"value": found.value, "low": found.low, "high": found.high}
+        for column in COLUMNS
+        if (found := measures.get(column)) is not None
     }
-    return {name: evaluations for name, evaluations in found.items() if evaluations}
 
 
-def as_markdown(found: Mapping[str, Sequence[Evaluation]]) -> str:
+def as_markdown(runs: Runs) -> str:
     """Return the page: a line for each variant."""
     lines = [
         "# What raises truth",
@@ -143,25 +144,26 @@ def as_markdown(found: Mapping[str, Sequence[Evaluation]]) -> str:
         f"| variant | seeds | {' | '.join(f'`{name}`' for name in COLUMNS)} |",
         "|---" * (len(COLUMNS) + 2) + "|",
     ]
-    for name, evaluations in found.items():
-        cells = [cell(column, [item.measures.get(column) for item in evaluations]) for column in COLUMNS]
-        lines.append(f"| {name} | {len(evaluations)} | {' | '.join(cells)} |")
-    lines += ["", *(f"* `{name}`: {VARIANTS[name].about}." for name in found)]
+    present = [name for name in VARIANTS if name in runs]
+    for name in present:
+        measures = [of_seed["measures"] for of_seed in runs[name].values()]
+        cells = [cell(column, [found.get(column) for found in measures]) for column in COLUMNS]
+        lines.append(f"| {name} | {len(measures)} | {' | '.join(cells)} |")
+    lines += ["", *(f"* `{name}`: {VARIANTS[name].about}." for name in present)]
     return "\n".join(lines) + "\n"
 
 
-def cell(name: str, measures: Sequence[Measure | None]) -> str:
+def cell(name: str, measures: Sequence[Mapping[str, float | None] | None]) -> str:
     """Write the mean of a measure over seeds with the widest interval; a dash where a run does not have it."""
-    known = [item for item in measures if item is not None and item.value is not None]
-    if len(known) < len(measures) or not known:
+    found = [item for item in measures if item]
+    values, lows, highs = (
+        [value for item in found if (value := item[key]) is not None] for key in ("value", "low", "high")
+    )
+    if not values or len(values) < len(measures):
         return "–"
     unit = REGISTRY[name].unit
-    mean = sum(item.value for item in known if item.value is not None) / len(known)
-    lows = [item.low for item in known if item.low is not None]
-    highs = [item.high for item in known if item.high is not None]
-    if not lows or not highs:
-        return format_value(mean, unit)
-    return f"{format_value(mean, unit)} ({format_value(min(lows), unit)} to {format_value(max(highs), unit)})"
+    mean = format_value(sum(values) / len(values), unit)
+    return f"{mean} ({format_value(min(lows), unit)} to {format_value(max(highs), unit)})" if lows and highs else mean
 
 
 if __name__ == "__main__":

@@ -224,7 +224,8 @@ class GroundConfig(Settings):
     claims: Literal["corpus", "frames"] = "corpus"
     """Who finds the claims in a text: the corpus's own reader, where it has one, or ``frames`` learnt from the texts alone."""
     threshold: Rate | None = None
-    """Score that a kept claim has to exceed; none for the sign's own: a probability of 0.5, or a rise of the error by 0.02 Var."""
+    """Score that a kept claim has to exceed; none for the sign's own: a probability of 0.2 by ``likelihood``
+    and of 0.5 by ``probes``, a rise of the error by 0.02 Var by ``swap``."""
     epochs: Rate = 1.0
     """Passes of the first round over the explanations, before anything is scored (our choice)."""
     silence: str = "Unclear."
