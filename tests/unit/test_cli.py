@@ -302,6 +302,16 @@ def test_other_positions_are_refused(text: str) -> None:
         parse_positions(text)
 
 
+@pytest.mark.parametrize("words", [["terrarium", "One morning"], ["One", "morning,", "Mia"]])
+def test_a_text_without_quotes_or_behind_a_pair_is_told_how(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Several arguments to read end in a sentence that shows the quotes and --pair."""
+    assert ended(["read", *words]) == 2
+    assert f"came {len(words)} arguments" in (err := capsys.readouterr().err)
+    assert 'nlakit read --pair PAIR "TEXT"' in err
+
+
 def test_a_chat_is_read_from_a_file_or_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both ways give the same messages."""
     chat = [{"role": "user", "content": "Hello"}]

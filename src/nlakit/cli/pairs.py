@@ -39,8 +39,11 @@ def register(app: typer.Typer) -> None:
 
 
 def read(
-    text: Annotated[
-        str | None, typer.Argument(metavar="TEXT", help="What the target reads; - for standard input.")
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="TEXT", help="What the target reads, in quotes; - for standard input.", show_default=False
+        ),
     ] = None,
     messages: Annotated[
         Path | None,
@@ -79,9 +82,14 @@ def read(
       nlakit read --positions 8-12 --samples 3 - < story.txt
       nlakit read --messages chat.json --pair runs/demo/pair --json
     """
-    if (text is None) == (messages is None):
+    if texts and len(texts) > 1:
+        raise InputError(
+            f"came {len(texts)} arguments, {texts[0][:40]!r} and {texts[1][:40]!r} first; expected one TEXT. Put it in quotes; "
+            'a pair is named by --pair: nlakit read --pair PAIR "TEXT"'
+        )
+    if bool(texts) == (messages is not None):
         raise InputError("give either a TEXT (- for standard input) or --messages FILE.json, not both and not neither")
-    content = read_text(text) if text is not None else read_messages(messages or Path("-"))
+    content = read_text(texts[0]) if texts else read_messages(messages or Path("-"))
     chosen = parse_positions(positions)
     from nlakit.models.pair import Pair
     from nlakit.models.readings import render_table
