@@ -38,9 +38,9 @@ def with_support(
         seed: of the further samples: ``SUPPORT_SAMPLES`` of each position, and one of each neighbour that was not read.
 
     Raises:
-        CardError: for a pair whose card has no variance, which leverage is measured in.
+        CardError: for a pair whose card has no mean and variance, which claims are held against.
     """
-    variance = pair.card.require_stats().variance
+    stats = pair.card.require_stats()
     positions = [reading.position for reading in readings]
     vectors_ND = vectors_TD[positions]
     samples = pair.describe(vectors_ND, samples=SUPPORT_SAMPLES, seed=derive_seed(seed, "support", "samples"))
@@ -60,7 +60,7 @@ def with_support(
             reads.append(Read(item.explanation, others, neighbours))
             rows.append(row)
     reader, calibration = claim_reader(pair.card), pair.card.support or shipped()
-    found = iter(claim_signals(pair.verbalizer, pair.reconstructor, variance, reader, vectors_ND[rows], reads, seed))
+    found = iter(claim_signals(pair.verbalizer, pair.reconstructor, stats, reader, vectors_ND[rows], reads, seed))
 
     def supported(item: ScoredExplanation) -> ScoredExplanation:
         claims = [

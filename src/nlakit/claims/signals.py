@@ -7,6 +7,7 @@
 ``leverage``       rise of the reconstruction error, in units of Var, when its value is exchanged for others; when its slot has no
                    other value, when it is left out
 ``probability``    log-probability in nats of its value's tokens, given the vector and the words before
+``lift``           nats by which that is above the log-probability given the mean vector: a guess that any vector would get has none
 ``error``          the reconstruction error of the whole explanation, in units of Var
 =================  ======================================================================================================
 
@@ -30,8 +31,9 @@ from nlakit.explanations import Explanation
 from nlakit.models.reconstructor import Reconstructor
 from nlakit.models.verbalizer import Verbalizer
 from nlakit.truth import Claim
+from nlakit.vectors import VectorStats
 
-SIGNALS = ("agreement", "contradiction", "recurrence", "leverage", "probability", "error")
+SIGNALS = ("agreement", "contradiction", "recurrence", "leverage", "probability", "lift", "error")
 LOWEST_LOG_PROBABILITY = -10.0
 """A value may be as improbable as it likes; further down than this says no more."""
 
@@ -53,7 +55,7 @@ class Read:
 def claim_signals(
     verbalizer: Verbalizer,
     reconstructor: Reconstructor,
-    variance: float,
+    stats: VectorStats,
     reader: ClaimReader,
     vectors_ND: Tensor,
     reads_N: Sequence[Read],
@@ -61,7 +63,7 @@ def claim_signals(
 ) -> list[list[tuple[Claim, Signals]]]:
     """Return every claim of each explanation with its signals; a failed explanation claims nothing.
 
-    One forward pass an explanation, and a few reconstructions a claim.
+    Two forward passes an explanation, and a few reconstructions a claim.
     """
     texts = [read.explanation.text if read.explanation.ok else "" for read in reads_N]
     known: dict[str, list[Claim]] = {}
@@ -81,6 +83,8 @@ def claim_signals(
     given, claims, vectors_UD = [texts[row] for row in usable], [claims_N[row] for row in usable], vectors_ND[usable]
     spans = [[(claim.value_start, claim.value_end) for claim in found] for found in claims]
     log_probs = dict(zip(usable, span_log_probs(verbalizer, vectors_UD, given, spans), strict=True))
+    mean_UD = stats.mean_D.expand(len(usable), -1)
+    anyway = dict(zip(usable, span_log_probs(verbalizer, mean_UD, given, spans), strict=True))
     lifted = dict(zip(usable, leverages(reconstructor, vectors_UD, given, claims, pool, seed=seed), strict=True))
     errors = dict(zip(usable, text_errors(reconstructor, given, vectors_UD).tolist(), strict=True))
     found: list[list[tuple[Claim, Signals]]] = [[] for _ in reads_N]
@@ -92,9 +96,10 @@ def claim_signals(
                 "agreement": sampled.same(claim),
                 "contradiction": sampled.other(claim),
                 "recurrence": near.same(claim),
-                "leverage": (leverage.drop if leverage.swap is None else leverage.swap) / variance,
-                "probability": max(LOWEST_LOG_PROBABILITY, log_probs[row][place]),
-                "error": errors[row] / variance,
+                "leverage": (leverage.drop if leverage.swap is None else leverage.swap) / stats.variance,
+                "probability": (likely := max(LOWEST_LOG_PROBABILITY, log_probs[row][place])),
+                "lift": likely - max(LOWEST_LOG_PROBABILITY, anyway[row][place]),
+                "error": errors[row] / stats.variance,
             }
             found[row].append((claim, signals))
     return found

@@ -41,9 +41,9 @@ def known_claims(
         Read(explanation, samples[row * SUPPORT_SAMPLES : (row + 1) * SUPPORT_SAMPLES], near_N[row])
         for row, explanation in enumerate(explanations)
     ]
-    variance = pair.card.require_stats().variance
+    stats = pair.card.require_stats()
     found_N = claim_signals(
-        pair.verbalizer, pair.reconstructor, variance, reader, vectors_ND, reads, bench.seed(what, "exchange")
+        pair.verbalizer, pair.reconstructor, stats, reader, vectors_ND, reads, bench.seed(what, "exchange")
     )
     documents = rows.document_ids
     return [

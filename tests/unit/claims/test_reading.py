@@ -13,6 +13,9 @@ from nlakit.models.pair import Pair
 from nlakit.models.readings import Reading, ScoredExplanation, neighbours_of, render_table
 from nlakit.testing import tiny_pair
 from nlakit.truth import Claim
+from nlakit.vectors import VectorStats
+
+STATS = VectorStats(torch.randn(32, generator=torch.Generator().manual_seed(9)) / 10, 0.5)
 
 
 class Reader:
@@ -33,7 +36,7 @@ def test_signals_by_hand(pair: Pair) -> None:
         Explanation("Animal cat, mood sad."), [*fine, failed], [Explanation("Mood sad."), Explanation("Mood glad.")]
     )
     vectors_ND = torch.randn((1, 32), generator=torch.Generator().manual_seed(0))
-    found = claim_signals(pair.verbalizer, pair.reconstructor, 0.5, Reader(), vectors_ND, [read])[0]
+    found = claim_signals(pair.verbalizer, pair.reconstructor, STATS, Reader(), vectors_ND, [read])[0]
     signals = {claim.value: signals for claim, signals in found}
     assert [signals["cat"][name] for name in ("agreement", "contradiction", "recurrence")] == [0.25, 0.25, 0.0]
     assert [signals["sad"][name] for name in ("agreement", "contradiction", "recurrence")] == [0.25, 0.0, 0.5]
@@ -41,11 +44,22 @@ def test_signals_by_hand(pair: Pair) -> None:
     assert all(-10.0 <= found["probability"] < 0 for found in signals.values())
 
 
+def test_lift_is_what_the_vector_adds(pair: Pair) -> None:
+    """It is the probability of a value given its vector above that given the mean vector, and none for the mean vector itself."""
+    vectors_ND = torch.stack([torch.randn(32, generator=torch.Generator().manual_seed(0)), STATS.mean_D])
+    reads = [Read(Explanation("Animal cat."), [], [])] * 2
+    found = claim_signals(pair.verbalizer, pair.reconstructor, STATS, Reader(), vectors_ND, reads)
+    (_, own), (_, mean) = found[0][0], found[1][0]
+    assert mean["lift"] == pytest.approx(0.0, abs=1e-5)
+    assert own["lift"] == pytest.approx(own["probability"] - mean["probability"], abs=1e-5)
+    assert abs(own["lift"]) > 1e-3
+
+
 def test_without_neighbours_recurrence_is_not_known(pair: Pair) -> None:
     """A vector from nowhere has no neighbours; a failed explanation has no claim."""
     vectors_ND = torch.randn((2, 32), generator=torch.Generator().manual_seed(0))
     reads = [Read(Explanation("Animal cat."), [], []), Read(Explanation("Animal cat.", Outcome.EMPTY), [], [])]
-    found = claim_signals(pair.verbalizer, pair.reconstructor, 0.5, Reader(), vectors_ND, reads)
+    found = claim_signals(pair.verbalizer, pair.reconstructor, STATS, Reader(), vectors_ND, reads)
     assert found[0][0][1]["recurrence"] is None
     assert found[0][0][1]["agreement"] is None
     assert found[1] == []
