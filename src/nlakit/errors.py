@@ -93,6 +93,10 @@ class SpendingError(UserError, RuntimeError):
     """What a teacher would cost was not approved, or the cap on it is reached; what was paid for is kept."""
 
 
+class BusyError(UserError, RuntimeError):
+    """A server has more to do than it can take on; ask again later."""
+
+
 class StorageFullError(UserError, OSError):
     """The disk is full; what was there before is untouched."""
 

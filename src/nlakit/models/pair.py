@@ -296,7 +296,7 @@ class Pair:
         vectors_TD = Site.parse(self.card.site).read(self.target, tokens_1T)[0].float().cpu()
         vectors_ND = vectors_TD[chosen]
         explanations = self.describe(vectors_ND, samples=samples, temperature=temperature, seed=seed)
-        scored = self._score_explanations(explanations, vectors_ND.repeat_interleave(samples, dim=0))
+        scored = self.scored(explanations, vectors_ND.repeat_interleave(samples, dim=0))
         norms_T = vectors_TD.norm(dim=-1)
         special = set(self.target.tokenizer.all_special_ids)
         readings = [
@@ -347,8 +347,8 @@ class Pair:
         stats = self.card.stats
         return [Score(e, 1 - e / 2, None if stats is None else 1 - e / stats.variance) for e in errors]
 
-    def _score_explanations(self, explanations: Sequence[Explanation], vectors_ND: Tensor) -> list[ScoredExplanation]:
-        """Score what succeeded; a failed explanation is never scored as text."""
+    def scored(self, explanations: Sequence[Explanation], vectors_ND: Tensor) -> list[ScoredExplanation]:
+        """Score those explanations that succeeded against their vectors; a failed one is never scored as text."""
         ok = [row for row, explanation in enumerate(explanations) if explanation.ok]
         scores = dict(zip(ok, self.score([explanations[row].text for row in ok], vectors_ND[ok]), strict=True))
         return [ScoredExplanation(item.text, item.outcome, scores.get(row)) for row, item in enumerate(explanations)]

@@ -156,9 +156,7 @@ def kl_logged_of_the_reference(garden: Garden) -> Patient:
 def log_probs_of_the_sharpened_distribution(garden: Garden) -> Patient:
     draw = sampler._Decoder._draw
 
-    def sharpened(
-        self: Any, logits_RV: Tensor, uniform_R1: Tensor, temperature: float
-    ) -> tuple[Tensor, Tensor | None]:
+    def sharpened(self: Any, logits_RV: Tensor, uniform_R1: Tensor, temperature: float) -> tuple[Tensor, Tensor | None]:
         tokens_R, log_probs_R = draw(self, logits_RV, uniform_R1, temperature)
         if log_probs_R is None or temperature == 0:
             return tokens_R, log_probs_R
