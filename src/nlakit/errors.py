@@ -97,6 +97,10 @@ class BusyError(UserError, RuntimeError):
     """A server has more to do than it can take on; ask again later."""
 
 
+class UnavailableError(UserError, RuntimeError):
+    """What was asked for needs a part that this pair, or this server, does not have."""
+
+
 class StorageFullError(UserError, OSError):
     """The disk is full; what was there before is untouched."""
 
