@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 from functools import partial
@@ -143,7 +143,7 @@ class Engine:
         found: Result = await asyncio.wrap_future(item.future)
         return found
 
-    async def stream(self, client: str, parts: Iterator[Part]) -> AsyncIterator[Part]:
+    async def stream(self, client: str, parts: Iterator[Part]) -> AsyncGenerator[Part]:
         """Yield the parts of an iterator that runs on the engine's thread; it is closed when the reader leaves."""
         loop, made = asyncio.get_running_loop(), asyncio.Queue[tuple[Part] | None]()
         item = Stream(parts, lambda part: loop.call_soon_threadsafe(made.put_nowait, (part,)))

@@ -8,7 +8,7 @@ Axes: N vectors or texts, T tokens, D width of a vector.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -95,43 +95,48 @@ class Service:
 
     async def write(
         self, client: str, vectors_ND: Tensor, wishes: Sequence[Wish], *, partial: bool = False
-    ) -> AsyncIterator[Partial | Written]:
-        """Put vectors into words: yields every explanation as it is done, and with ``partial`` the texts as they grow.
+    ) -> AsyncGenerator[Partial | Written]:
+        """Queue vectors to be put into words, and return what yields every explanation as it is done.
 
-        What was written before is taken from the cache. A reader who leaves frees what is still to be written.
+        With ``partial`` it yields texts as they grow, too. What was written before is taken from the cache. A reader who leaves
+        frees what is still to be written. Raises ``BusyError`` at once when there is no room for all of them.
         """
         keys = [
             content_key(self.fingerprint, vector_D, wish) for vector_D, wish in zip(vectors_ND, wishes, strict=True)
         ]
         known = await asyncio.to_thread(self.cache.get, keys)
-        open_rows = [row for row, found in enumerate(known) if found is None]
+        missing = [row for row, found in enumerate(known) if found is None]
         made: asyncio.Queue[Partial | tuple[int, asyncio.Future[ScoredExplanation]]] = asyncio.Queue()
         futures = self.engine.describe(
             client,
-            vectors_ND[open_rows],
-            [wishes[row] for row in open_rows],
-            (lambda place, text: made.put_nowait(Partial(open_rows[place], text))) if partial else None,
+            vectors_ND[missing],
+            [wishes[row] for row in missing],
+            (lambda place, text: made.put_nowait(Partial(missing[place], text))) if partial else None,
         )
-        try:
-            for row, future in zip(open_rows, futures, strict=True):
-                future.add_done_callback(lambda done, row=row: made.put_nowait((row, done)))
-            for row, found in enumerate(known):
-                if found is not None:
-                    yield Written(row, found)
-            left = len(open_rows)
-            while left:
-                item = await made.get()
-                if isinstance(item, Partial):
-                    yield item
-                    continue
-                row, done = item
-                explanation = done.result()
-                await asyncio.to_thread(self.cache.put, {keys[row]: explanation})
-                left -= 1
-                yield Written(row, explanation)
-        finally:
-            for future in futures:
-                future.cancel()
+        for row, future in zip(missing, futures, strict=True):
+            future.add_done_callback(lambda done, row=row: made.put_nowait((row, done)))
+
+        async def items() -> AsyncGenerator[Partial | Written]:
+            try:
+                for row, found in enumerate(known):
+                    if found is not None:
+                        yield Written(row, found)
+                left = len(missing)
+                while left:
+                    item = await made.get()
+                    if isinstance(item, Partial):
+                        yield item
+                        continue
+                    row, done = item
+                    explanation = done.result()
+                    await asyncio.to_thread(self.cache.put, {keys[row]: explanation})
+                    left -= 1
+                    yield Written(row, explanation)
+            finally:
+                for future in futures:
+                    future.cancel()
+
+        return items()
 
     async def score(self, client: str, text: str, vector_D: Tensor) -> Score:
         """Score how well a text rebuilds a vector."""
@@ -141,7 +146,7 @@ class Service:
 
     def answer(
         self, client: str, ids: Sequence[int], *, max_new_tokens: int, temperature: float, seed: int = 0
-    ) -> AsyncIterator[int]:
+    ) -> AsyncGenerator[int]:
         """Yield what the target writes after a prompt, token by token."""
         parts = answer(self.target, ids, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
         return self.engine.stream(client, parts)

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from nlakit.errors import BusyError
-from nlakit.models.sampler import Wish
+from nlakit.explanations import Outcome
+from nlakit.models.sampler import Sample, Wish
+from nlakit.serve import engine
 from nlakit.serve.engine import TURN, Engine
 from nlakit.serve.limits import Limits
 from nlakit.testing import tiny_pair
@@ -37,9 +39,9 @@ def test_clients_at_once_get_what_each_would_get_alone(pair):
     async def in_turn(engine):
         return [await ask(engine, client) for client in range(8)]
 
-    with Engine(pair) as engine:
-        assert [[item.text for item in found] for found in asyncio.run(together(engine))] == [
-            [item.text for item in found] for found in asyncio.run(in_turn(engine))
+    with Engine(pair) as running:
+        assert [[item.text for item in found] for found in asyncio.run(together(running))] == [
+            [item.text for item in found] for found in asyncio.run(in_turn(running))
         ]
 
 
@@ -56,8 +58,8 @@ def test_the_text_is_shown_as_it_grows(pair):
         )
         return await asyncio.gather(*futures)
 
-    with Engine(pair) as engine:
-        found = asyncio.run(ask(engine))
+    with Engine(pair) as running:
+        found = asyncio.run(ask(running))
     for row, item in enumerate(found):
         assert len(shown[row]) >= 2
         for text in shown[row]:
@@ -77,8 +79,8 @@ def test_a_full_queue_refuses_at_once(pair):
         await held
         return await asyncio.gather(*futures)
 
-    with Engine(pair, Limits(waiting=2)) as engine:
-        assert len(asyncio.run(ask(engine, threading.Event()))) == 2
+    with Engine(pair, Limits(waiting=2)) as running:
+        assert len(asyncio.run(ask(running, threading.Event()))) == 2
 
 
 def test_a_client_who_leaves_frees_the_engine(pair):
@@ -95,8 +97,21 @@ def test_a_client_who_leaves_frees_the_engine(pair):
             await leaving[0]
         return found
 
-    with Engine(pair) as engine:
-        assert len(asyncio.run(ask(engine))) == 1
+    with Engine(pair) as running:
+        assert len(asyncio.run(ask(running))) == 1
+
+
+def test_a_text_too_long_for_the_reconstructor_harms_nobody(pair, monkeypatch):
+    """It comes back without a score; whoever shares the batch has theirs."""
+    short, long = Sample([1], "a red box", Outcome.OK), Sample([1], "a red box " * 200, Outcome.OK)
+    monkeypatch.setattr(engine, "sample_rows", lambda *_given, **_options: [short, long])
+
+    async def ask(running):
+        return await asyncio.gather(*running.describe("a", vectors(2), [Wish(0.0, 4, 0)] * 2))
+
+    with Engine(pair) as running:
+        found = asyncio.run(ask(running))
+    assert [item.score is None for item in found] == [False, True]
 
 
 def test_an_error_reaches_the_one_who_asked_and_nobody_else(pair):
@@ -107,8 +122,8 @@ def test_an_error_reaches_the_one_who_asked_and_nobody_else(pair):
             await engine.call("a", lambda: 1 / 0)
         return await engine.call("a", lambda: 7)
 
-    with Engine(pair) as engine:
-        assert asyncio.run(ask(engine)) == 7
+    with Engine(pair) as running:
+        assert asyncio.run(ask(running)) == 7
 
 
 def test_a_stream_yields_all_its_parts_in_order_and_lets_others_in(pair):
@@ -128,8 +143,8 @@ def test_a_stream_yields_all_its_parts_in_order_and_lets_others_in(pair):
                 at_call = await engine.call("b", lambda: len(made))
         return found, at_call
 
-    with Engine(pair) as engine:
-        found, at_call = asyncio.run(ask(engine))
+    with Engine(pair) as running:
+        found, at_call = asyncio.run(ask(running))
     assert found == list(range(5 * TURN + 3))
     assert at_call is not None
 
@@ -158,8 +173,8 @@ def test_a_stream_whose_reader_leaves_is_closed(pair):
             async for _ in engine.stream("a", broken()):
                 pass
 
-    with Engine(pair) as engine:
-        asyncio.run(ask(engine))
+    with Engine(pair) as running:
+        asyncio.run(ask(running))
 
 
 def test_what_waits_when_the_engine_ends_is_cancelled(pair):
