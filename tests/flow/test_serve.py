@@ -185,7 +185,7 @@ def test_a_full_server_refuses_at_once(pair: Pair) -> None:
 
 def test_a_secret_is_asked_for_everywhere(pair: Pair) -> None:
     """Without the token nothing is answered, with it everything is, and every answer carries the policy of the page."""
-    with served(pair, secret="open sesame") as address:  # noqa: S106
+    with served(pair, token="open sesame") as address:  # noqa: S106
         for headers in ({}, {"X-SECRET-KEY": "open"}):
             assert httpx.get(address, headers=headers).status_code == 401
             assert httpx.get(f"{address}/openapi.json", headers=headers).status_code == 401
@@ -199,3 +199,10 @@ def test_bodies_are_bounded_before_they_are_read(pair: Pair) -> None:
     with served(pair, limits=Limits(max_body_bytes=100)) as address:
         assert httpx.post(f"{address}/tokenize", json={"text": "x" * 200}).status_code == 413
         assert httpx.post(f"{address}/tokenize", content=iter([b"{}"])).status_code == 411
+
+
+def test_a_name_that_is_not_its_own_is_refused(pair: Pair) -> None:
+    """A page that points its own name at this machine gets nothing from a server without a token."""
+    with served(pair, names={"127.0.0.1"}) as address:
+        assert httpx.get(address).status_code == 200
+        assert httpx.get(address, headers={"host": "evil.example:80"}).status_code == 421

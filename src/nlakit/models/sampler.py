@@ -274,20 +274,19 @@ class _Decoder:
                 "overflow: load it in float32, or go back to an earlier checkpoint."
             )
         total_R1: Tensor | None = None
-        mixed = isinstance(temperature, Tensor)
-        if not mixed and temperature == 0:
+        if not isinstance(temperature, Tensor) and temperature == 0:
             tokens_R1 = logits_RV.argmax(dim=-1, keepdim=True)
         else:
             weights_RV = logits_RV - highest_R1
-            if mixed:
+            if isinstance(temperature, Tensor):
                 weights_RV /= temperature.clamp(min=1e-6)  # a number for the rows without any; they are overwritten
             elif temperature != 1:
                 weights_RV /= temperature
             cumulative_RV = weights_RV.exp_().cumsum(dim=-1)
             tokens_R1 = invert(cumulative_RV, uniform_R1)
-            if mixed:
+            if isinstance(temperature, Tensor):
                 tokens_R1 = torch.where(temperature > 0, tokens_R1, logits_RV.argmax(dim=-1, keepdim=True))
-            total_R1 = cumulative_RV[:, -1:] if not mixed and temperature == 1 else None
+            total_R1 = cumulative_RV[:, -1:] if not isinstance(temperature, Tensor) and temperature == 1 else None
         if not self.keep:
             return tokens_R1[:, 0], None
         chosen_R1 = logits_RV.gather(1, tokens_R1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request, Response
@@ -38,11 +38,16 @@ log = logging.getLogger("nlakit.serve")
 
 
 def make_app(
-    pair: Pair, *, limits: Limits | None = None, cache: ReadingCache | None = None, secret: str | None = None
+    pair: Pair,
+    *,
+    limits: Limits | None = None,
+    cache: ReadingCache | None = None,
+    token: str | None = None,
+    names: Collection[str] | None = None,
 ) -> FastAPI:
     """Make the application around a pair; its engine runs from start-up to shut-down.
 
-    ``secret`` is what every request has to send, if there is one.
+    ``token`` is what every request has to send, if there is one; ``names`` are the hosts by which the server may be asked for.
     """
     limits = limits or Limits()
     kept = cache or ReadingCache(None, limits.cached_readings)
@@ -59,7 +64,7 @@ def make_app(
 
     @app.middleware("http")
     async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        refused = _refusal(request, secret, limits)
+        refused = _refusal(request, token, names, limits)
         response = refused or await call_next(request)
         response.headers.update(_SECURITY)
         return response
@@ -77,9 +82,14 @@ def make_app(
     return app
 
 
-def _refusal(request: Request, secret: str | None, limits: Limits) -> Response | None:
-    """Return the answer to a request that is not looked at: without the token, or with a body too large or of unknown size."""
-    if secret is not None and not hmac.compare_digest(request.headers.get(SECRET_HEADER, "").encode(), secret.encode()):
+def _refusal(request: Request, token: str | None, names: Collection[str] | None, limits: Limits) -> Response | None:
+    """Return the answer to a request that is not looked at: for another host, without the token, with an unbounded body."""
+    host = request.headers.get("host", "").rsplit(":", 1)[0] if names is not None else ""
+    if names is not None and host not in names:
+        return JSONResponse(
+            {"detail": f"this server is not {host!r:.100}; ask for it as {', '.join(sorted(names))}."}, 421
+        )
+    if token is not None and not hmac.compare_digest(request.headers.get(SECRET_HEADER, "").encode(), token.encode()):
         return JSONResponse({"detail": f"this server wants its token in the header {SECRET_HEADER}."}, 401)
     if request.method in ("GET", "HEAD", "OPTIONS"):
         return None

@@ -69,7 +69,7 @@ class Describe(Work[ScoredExplanation]):
 
     vector_D: Tensor
     wish: Wish
-    on_text: Callable[[str], None] | None = None
+    on_text: Callable[[str], object] | None = None
     """Is given the text so far, now and then, on the engine's thread."""
 
 
@@ -85,8 +85,13 @@ class Stream(Work[None]):
     """Something that is made part by part, such as an answer of the target, and takes turns with all other work."""
 
     parts: Iterator[Any]
-    on_part: Callable[[Any], None]
+    on_part: Callable[[Any], object]
     """Is given each part on the engine's thread."""
+
+
+def _on_loop(loop: asyncio.AbstractEventLoop, on_text: Callable[[int, str], None], row: int, text: str) -> None:
+    """Show the text of a row where the client is waiting."""
+    loop.call_soon_threadsafe(on_text, row, text)
 
 
 class Engine:
@@ -130,7 +135,7 @@ class Engine:
         """
         loop = asyncio.get_running_loop()
         items = [
-            Describe(vector_D, wish, on_text and partial(loop.call_soon_threadsafe, on_text, row))
+            Describe(vector_D, wish, on_text and partial(_on_loop, loop, on_text, row))
             for row, (vector_D, wish) in enumerate(zip(vectors_ND, wishes, strict=True))
         ]
         self._queue.put(client, items)

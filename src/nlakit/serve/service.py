@@ -8,6 +8,7 @@ Axes: N vectors or texts, T tokens, D width of a vector.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
@@ -107,14 +108,18 @@ class Service:
         known = await asyncio.to_thread(self.cache.get, keys)
         missing = [row for row, found in enumerate(known) if found is None]
         made: asyncio.Queue[Partial | tuple[int, asyncio.Future[ScoredExplanation]]] = asyncio.Queue()
+
+        def grows(place: int, text: str) -> None:
+            made.put_nowait(Partial(missing[place], text))
+
+        def ends(row: int, done: asyncio.Future[ScoredExplanation]) -> None:
+            made.put_nowait((row, done))
+
         futures = self.engine.describe(
-            client,
-            vectors_ND[missing],
-            [wishes[row] for row in missing],
-            (lambda place, text: made.put_nowait(Partial(missing[place], text))) if partial else None,
+            client, vectors_ND[missing], [wishes[row] for row in missing], grows if partial else None
         )
         for row, future in zip(missing, futures, strict=True):
-            future.add_done_callback(lambda done, row=row: made.put_nowait((row, done)))
+            future.add_done_callback(functools.partial(ends, row))
 
         async def items() -> AsyncGenerator[Partial | Written]:
             try:
