@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -14,9 +14,12 @@ import httpx2 as httpx
 import pytest
 import torch
 import uvicorn
+from fastapi import FastAPI
 
 from nlakit.models.pair import Pair
+from nlakit.serve import engine
 from nlakit.serve.app import make_app
+from nlakit.serve.engine import Call
 from nlakit.serve.limits import Limits
 from nlakit.testing import tiny_pair
 
@@ -26,7 +29,13 @@ TEXT = "The red box is in the park."
 @contextmanager
 def served(pair: Pair, **options: object) -> Iterator[str]:
     """Serve a pair on a free port; yields the address."""
-    app = make_app(pair, **options)  # type: ignore[arg-type]
+    with running(make_app(pair, **options)) as address:  # type: ignore[arg-type]
+        yield address
+
+
+@contextmanager
+def running(app: FastAPI) -> Iterator[str]:
+    """Serve an application on a free port; yields the address."""
     with socket.socket() as door:
         door.bind(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on"))
@@ -206,3 +215,58 @@ def test_a_name_that_is_not_its_own_is_refused(pair: Pair) -> None:
     with served(pair, names={"127.0.0.1"}) as address:
         assert httpx.get(address).status_code == 200
         assert httpx.get(address, headers={"host": "evil.example:80"}).status_code == 421
+
+
+@contextmanager
+def held(app: FastAPI) -> Iterator[None]:
+    """Keep the engine of a running application busy inside the block."""
+    gate = threading.Event()
+    app.state.service.engine._queue.put("holder", [Call(gate.wait)])
+    try:
+        yield
+    finally:
+        gate.set()
+
+
+def until(happened: Callable[[], bool]) -> None:
+    """Wait for something that another thread does; fails when it does not."""
+    deadline = time.monotonic() + 20
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_nobody_works_for_a_client_who_left(pair: Pair, stream: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Explanations of a client who hangs up while they wait are never written, and the next client is served."""
+    written: list[int] = []
+    write = engine.sample_rows
+    monkeypatch.setattr(
+        engine, "sample_rows", lambda *given, **options: written.append(len(given[2])) or write(*given, **options)
+    )
+    app = make_app(pair)
+    with running(app) as address:
+        waiting = app.state.service.engine
+        body = json.dumps({"activations": [[1.0] * 32, [2.0] * 32], "stream": stream}).encode()
+        host, port = address.removeprefix("http://").split(":")
+        with held(app):
+            with socket.create_connection((host, int(port))) as client:
+                head = f"POST /describe HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                head += f"Content-Length: {len(body)}\r\n\r\n"
+                client.sendall(head.encode() + body)
+                until(lambda: waiting.waiting == 2)
+                left = [item for items in waiting._queue._clients.values() for item in items]
+            until(lambda: all(item.abandoned for item in left))
+        assert httpx.post(f"{address}/describe", json={"activations": [[3.0] * 32]}, timeout=60).status_code == 200
+    assert written == [1]
+
+
+def test_a_request_has_its_time(pair: Pair) -> None:
+    """What is not begun in time is given up with 504, and the server goes on."""
+    app = make_app(pair, limits=Limits(request_seconds=0.3))
+    with running(app) as address:
+        with held(app):
+            response = httpx.post(f"{address}/describe", json={"activations": [[1.0] * 32]}, timeout=60)
+        assert response.status_code == 504
+        assert "longer than 0.3 seconds" in response.json()["detail"]
+        assert httpx.get(address).status_code == 200

@@ -1,17 +1,15 @@
-"""The HTTP application: routes, and what stands in front of them all.
+"""The HTTP application: the routes, the guard in front of them, and what an error becomes.
 
-A token is asked for as soon as one is set, compared in constant time; bodies are bounded before they are read; every error of a
-user is a sentence under ``detail`` with the status that fits it, and none of ours shows its inside.
+Every error of a user is a sentence under ``detail`` with the status that fits it, and none of ours shows its inside.
 """
 
 from __future__ import annotations
 
-import hmac
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from nlakit.errors import BusyError, InputError, UnavailableError, UserError
@@ -20,20 +18,12 @@ from nlakit.models.target import model_fingerprint
 from nlakit.serve import reference
 from nlakit.serve.cache import ReadingCache
 from nlakit.serve.engine import Engine
+from nlakit.serve.guard import Guard
 from nlakit.serve.limits import Limits
 from nlakit.serve.service import Service
 
-SECRET_HEADER = "X-SECRET-KEY"  # noqa: S105 - a header's name
 STATUS = ((BusyError, 429), (UnavailableError, 503), (InputError, 400), (UserError, 400))
 """The status of each kind of error; the first that fits."""
-_SECURITY = {
-    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
 log = logging.getLogger("nlakit.serve")
 
 
@@ -61,13 +51,7 @@ def make_app(
 
     app = FastAPI(title="nlakit", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.include_router(reference.router)
-
-    @app.middleware("http")
-    async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        refused = _refusal(request, token, names, limits)
-        response = refused or await call_next(request)
-        response.headers.update(_SECURITY)
-        return response
+    app.add_middleware(Guard, token=token, names=names, limits=limits)
 
     @app.exception_handler(UserError)
     async def say(_request: Request, error: UserError) -> JSONResponse:
@@ -80,22 +64,3 @@ def make_app(
         return JSONResponse({"detail": "the server failed; its log says why."}, 500)
 
     return app
-
-
-def _refusal(request: Request, token: str | None, names: Collection[str] | None, limits: Limits) -> Response | None:
-    """Return the answer to a request that is not looked at: for another host, without the token, with an unbounded body."""
-    host = request.headers.get("host", "").rsplit(":", 1)[0] if names is not None else ""
-    if names is not None and host not in names:
-        return JSONResponse(
-            {"detail": f"this server is not {host!r:.100}; ask for it as {', '.join(sorted(names))}."}, 421
-        )
-    if token is not None and not hmac.compare_digest(request.headers.get(SECRET_HEADER, "").encode(), token.encode()):
-        return JSONResponse({"detail": f"this server wants its token in the header {SECRET_HEADER}."}, 401)
-    if request.method in ("GET", "HEAD", "OPTIONS"):
-        return None
-    length = request.headers.get("content-length", "")
-    if not length.isdigit():
-        return JSONResponse({"detail": "the request has no Content-Length; send the body in one piece."}, 411)
-    if int(length) > limits.max_body_bytes:
-        return JSONResponse({"detail": f"the body has {length} bytes; expected at most {limits.max_body_bytes}."}, 413)
-    return None
