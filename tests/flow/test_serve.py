@@ -251,7 +251,7 @@ def test_nobody_works_for_a_client_who_left(pair: Pair, stream: bool, monkeypatc
         host, port = address.removeprefix("http://").split(":")
         with held(app):
             with socket.create_connection((host, int(port))) as client:
-                head = f"POST /describe HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                head = "POST /describe HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
                 head += f"Content-Length: {len(body)}\r\n\r\n"
                 client.sendall(head.encode() + body)
                 until(lambda: waiting.waiting == 2)
