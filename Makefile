@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 		{ echo "creating .venv" && "$(PYTHON)" -m venv --clear .venv; }
 	@echo "installing torch" && $(PIP_INSTALL) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX) )torch==2.13.0
-	@echo "installing nlakit and what it needs" && $(PIP_INSTALL) --editable '.[data,eval,providers,dev]'
+	@echo "installing nlakit and what it needs" && $(PIP_INSTALL) --editable '.[data,eval,providers,serve,dev]'
 	@touch $(STAMP)
 
 test: setup

@@ -16,6 +16,8 @@
     │   ├── PublishError              (PermissionError)  what would be published may not leave, or the Hub refuses it
     │   ├── EndpointError             (ConnectionError)  an endpoint refuses the key or the request, or gives no answer
     │   ├── SpendingError             (RuntimeError)     a cost was not approved, or its cap is reached
+    │   ├── BusyError                 (RuntimeError)     a server has more to do than it can take on
+    │   ├── UnavailableError          (RuntimeError)     a server was asked for a part that it does not have
     │   ├── StorageFullError          (OSError)          the disk is full
     │   ├── DeviceMemoryError         (MemoryError)      not even the smallest piece of work fits into memory
     │   ├── MissingExtraError         (ImportError)      an optional package is not installed
@@ -91,6 +93,14 @@ class EndpointError(UserError, ConnectionError):
 
 class SpendingError(UserError, RuntimeError):
     """What a teacher would cost was not approved, or the cap on it is reached; what was paid for is kept."""
+
+
+class BusyError(UserError, RuntimeError):
+    """A server has more to do than it can take on; ask again later."""
+
+
+class UnavailableError(UserError, RuntimeError):
+    """What was asked for needs a part that this pair, or this server, does not have."""
 
 
 class StorageFullError(UserError, OSError):

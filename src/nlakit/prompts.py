@@ -169,15 +169,20 @@ def _begins(tokenizer: Any, text: str) -> bool:
     return tokenizer.bos_token is not None and text.startswith(tokenizer.bos_token)
 
 
-def render_chat(tokenizer: Any, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool) -> str:
-    """Render messages with the tokenizer's chat template, as text; a template that asks for the day gets a fixed one."""
+def render_chat(
+    tokenizer: Any, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool, **options: Any
+) -> str:
+    """Render messages with the tokenizer's chat template, as text; a template that asks for the day gets a fixed one.
+
+    ``options`` go to transformers (``continue_final_message``) and to the template (``enable_thinking``).
+    """
     plain = [dict(message) for message in messages]
     template = tokenizer.get_chat_template()
     if "strftime_now" in template:
         template = _TODAY + template
     return str(
         tokenizer.apply_chat_template(
-            plain, chat_template=template, tokenize=False, add_generation_prompt=add_generation_prompt
+            plain, chat_template=template, tokenize=False, add_generation_prompt=add_generation_prompt, **options
         )
     )
 

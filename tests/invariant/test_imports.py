@@ -26,7 +26,7 @@ LAYERS = (
     ("claims",),
     ("data",),
     ("train", "evaluate"),
-    ("doctor", "publish"),
+    ("doctor", "publish", "serve"),
     ("terrarium",),
     ("pipeline",),
     ("cli", "testing"),

@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from nlakit.cli import doctor, inspect, layers, pairs, plan, publish, stages, terrarium
+from nlakit.cli import doctor, inspect, layers, pairs, plan, publish, serve, stages, terrarium
 from nlakit.errors import UserError
 from nlakit.storage import is_disk_full
 
@@ -69,6 +69,7 @@ inspect.register(app)
 plan.register(app)
 layers.register(app)
 doctor.register(app)
+serve.register(app)
 terrarium.register(app)
 
 

@@ -44,6 +44,8 @@ class Section:
     """Where it begins, in characters."""
     role: str | None
     name: str
+    message: int | None = None
+    """Which message of the chat it belongs to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +82,9 @@ def find_sections(
     for span in [*spans, _Span(len(rendered), len(rendered), len(roles) - 1, TEMPLATE)]:
         while at < span.start:
             message = min(bisect_right(ends, at), len(roles) - 1)
-            sections.append(Section(at, roles[message], TEMPLATE))
+            sections.append(Section(at, roles[message], TEMPLATE, message))
             at = min(span.start, ends[message])
-        sections.append(Section(span.start, roles[span.message], span.name))
+        sections.append(Section(span.start, roles[span.message], span.name, span.message))
         at = span.end
     return tuple(sections)
 

@@ -291,12 +291,12 @@ class Pair:
             encoded = self.target.encode(content, literal=True)
         else:
             encoded = self.target.encode(self.target.render(content))
-        chosen = _resolve_positions(positions, len(encoded))
+        chosen = resolve_positions(positions, len(encoded))
         tokens_1T = torch.tensor([encoded.ids], device=self.target.device)
         vectors_TD = Site.parse(self.card.site).read(self.target, tokens_1T)[0].float().cpu()
         vectors_ND = vectors_TD[chosen]
         explanations = self.describe(vectors_ND, samples=samples, temperature=temperature, seed=seed)
-        scored = self._score_explanations(explanations, vectors_ND.repeat_interleave(samples, dim=0))
+        scored = self.scored(explanations, vectors_ND.repeat_interleave(samples, dim=0))
         norms_T = vectors_TD.norm(dim=-1)
         special = set(self.target.tokenizer.all_special_ids)
         readings = [
@@ -347,9 +347,14 @@ class Pair:
         stats = self.card.stats
         return [Score(e, 1 - e / 2, None if stats is None else 1 - e / stats.variance) for e in errors]
 
-    def _score_explanations(self, explanations: Sequence[Explanation], vectors_ND: Tensor) -> list[ScoredExplanation]:
-        """Score what succeeded; a failed explanation is never scored as text."""
+    def scored(self, explanations: Sequence[Explanation], vectors_ND: Tensor) -> list[ScoredExplanation]:
+        """Score explanations against their vectors: those that succeeded and fit into the reconstructor's window.
+
+        A failed explanation is never scored as text.
+        """
         ok = [row for row, explanation in enumerate(explanations) if explanation.ok]
+        fits = self.reconstructor.fits([explanations[row].text for row in ok])
+        ok = [row for row, held in zip(ok, fits, strict=True) if held]
         scores = dict(zip(ok, self.score([explanations[row].text for row in ok], vectors_ND[ok]), strict=True))
         return [ScoredExplanation(item.text, item.outcome, scores.get(row)) for row, item in enumerate(explanations)]
 
@@ -406,7 +411,7 @@ def load_reconstructor_of(
     )
 
 
-def _resolve_positions(positions: Sequence[int] | None, length: int) -> list[int]:
+def resolve_positions(positions: Sequence[int] | None, length: int) -> list[int]:
     """Turn negative positions into positive ones; raises ``InputError`` naming those outside the text."""
     if positions is None:
         return list(range(length))

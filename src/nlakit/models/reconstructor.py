@@ -110,14 +110,21 @@ class Reconstructor(nn.Module):
         A control token that an explanation spells is broken, as in what the verbalizer learns: only readable text may
         carry the vector. An empty text is allowed (a control). Raises ``InputError`` when one does not fit the window.
         """
-        readable = [escape(text, self._controls) for text in texts]
-        found = encode_many(self.tokenizer, [self.prompts.reconstructor_text(text) for text in readable])
+        found = self._token_ids(texts)
         longest = max((len(ids) for ids in found), default=0)
         if longest > self.max_positions:
             raise InputError(
                 f"an explanation makes {longest} tokens, and the reconstructor's window holds {self.max_positions}."
             )
         return found
+
+    def fits(self, texts: Sequence[str]) -> list[bool]:
+        """Whether the window holds each explanation in its prompt."""
+        return [len(ids) <= self.max_positions for ids in self._token_ids(texts)]
+
+    def _token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        readable = [escape(text, self._controls) for text in texts]
+        return encode_many(self.tokenizer, [self.prompts.reconstructor_text(text) for text in readable])
 
     def pad(self, ids: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """Right-pad tokenised prompts; returns ``tokens_BT`` and the boolean ``mask_BT``."""

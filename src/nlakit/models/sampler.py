@@ -3,7 +3,8 @@
 The shared beginning of the prompt runs once; what follows runs once for every vector, with the vector
 injected; then all rows decode together, without a mask because they have the same length, and rows
 that have ended leave the batch. Log-probabilities come from the raw distribution at temperature 1,
-and equal ``Verbalizer.log_probs`` of the same tokens.
+and equal ``Verbalizer.log_probs`` of the same tokens. :func:`sample` draws many explanations alike, for training and
+measuring; :func:`sample_rows` draws rows that differ in everything, for those who ask a server.
 
 Axes: N vectors, R rows being decoded (vectors x samples), T new tokens, V vocabulary, D width.
 """
@@ -11,6 +12,8 @@ Axes: N vectors, R rows being decoded (vectors x samples), T new tokens, V vocab
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -46,6 +49,33 @@ class Sample:
     def explanation(self) -> Explanation:
         """The text with its outcome."""
         return Explanation(self.text, self.outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How one explanation is to be drawn, where each row of a batch has its own settings."""
+
+    temperature: float
+    """0 takes the likeliest token every time."""
+    max_new_tokens: int
+    seed: int
+    """What the row draws depends on its seed alone, but for the last digits of its logits."""
+
+
+Watch = Callable[[list[list[int]], list[bool]], Sequence[int]]
+"""Called after every step with the ids of each row so far and which rows have ended; returns rows that nobody waits for."""
+
+
+@dataclass(slots=True)
+class _Draws:
+    """What the rows of a batch are drawn with."""
+
+    uniform_RT: Tensor
+    temperature: float | Tensor
+    """One for all rows, or one a row (R, 1)."""
+    limits_R: Tensor | None = None
+    """Most tokens of each row; ``None`` where all have as many as ``uniform_RT`` has columns."""
+    watch: Watch | None = None
 
 
 @dataclass(slots=True)
@@ -86,20 +116,62 @@ def sample(
             "a number of at least 0."
         )
     verbalizer.require_room(limit)
+    decoded: list[_Decoded] = []
+    decoder = _Decoder(verbalizer, keep_log_probs)
+    with _sampling(verbalizer):
+        shared = prefix_cache(verbalizer.model, verbalizer.shared_ids)
+        step = max(1, _rows_that_fit(shared, len(verbalizer.prompt_ids) + limit, batch_rows) // samples)
+        for start in range(0, len(vectors_ND), step):
+            generator = torch.Generator(verbalizer.device).manual_seed(derive_seed(seed, "sample", start))
+            batch_ND = vectors_ND[start : start + step]
+            # All at once, so that what a row draws does not depend on which others have ended.
+            uniform_RT = torch.rand((len(batch_ND) * samples, limit), generator=generator, device=verbalizer.device)
+            decoded.append(decoder.run(shared, batch_ND, samples, _Draws(uniform_RT, temperature)))
+    return [item for raw in decoded for item in _finish(verbalizer, raw)]
+
+
+def sample_rows(
+    verbalizer: Verbalizer, vectors_ND: Tensor, wishes: Sequence[Wish], *, watch: Watch | None = None
+) -> list[Sample]:
+    """Sample one explanation for every vector in one batch, each drawn as its wish says.
+
+    A row that ``watch`` gives up ends where it is and counts as cut off. Raises as :func:`sample` does.
+    """
+    vectors_ND = check_vectors(vectors_ND, verbalizer.width).to(verbalizer.device)
+    if len(wishes) != len(vectors_ND):
+        raise InputError(f"{len(vectors_ND)} vectors and {len(wishes)} wishes do not go together; give one for each.")
+    for wish in wishes:
+        if wish.max_new_tokens < 1 or not 0 <= wish.temperature < math.inf:
+            raise InputError(f"{wish}: max_new_tokens must be at least 1 and temperature a number of at least 0.")
+    if not wishes:
+        return []
+    limit = max(wish.max_new_tokens for wish in wishes)
+    verbalizer.require_room(limit)
+    uniform_RT = torch.zeros((len(wishes), limit))
+    for row, wish in enumerate(wishes):
+        generator = torch.Generator().manual_seed(derive_seed(wish.seed, "sample"))
+        uniform_RT[row, : wish.max_new_tokens] = torch.rand(wish.max_new_tokens, generator=generator)
+    draws = _Draws(
+        uniform_RT.to(verbalizer.device),
+        torch.tensor([[wish.temperature] for wish in wishes], device=verbalizer.device),
+        torch.tensor([wish.max_new_tokens for wish in wishes], device=verbalizer.device),
+        watch,
+    )
+    with _sampling(verbalizer):
+        shared = prefix_cache(verbalizer.model, verbalizer.shared_ids)
+        return _finish(verbalizer, _Decoder(verbalizer, keep=False).run(shared, vectors_ND, 1, draws))
+
+
+@contextmanager
+def _sampling(verbalizer: Verbalizer) -> Iterator[None]:
+    """Run the verbalizer as it is read from: without gradients and without dropout."""
     was_training = verbalizer.model.training
     verbalizer.model.eval()
-    decoded: list[_Decoded] = []
     try:
         with torch.inference_mode(), verbalizer.compute.running(verbalizer.model):
-            shared = prefix_cache(verbalizer.model, verbalizer.shared_ids)
-            step = max(1, _rows_that_fit(shared, len(verbalizer.prompt_ids) + limit, batch_rows) // samples)
-            for start in range(0, len(vectors_ND), step):
-                generator = torch.Generator(verbalizer.device).manual_seed(derive_seed(seed, "sample", start))
-                decoder = _Decoder(verbalizer, temperature, generator, keep_log_probs)
-                decoded.append(decoder.run(shared, vectors_ND[start : start + step], samples, limit))
+            yield
     finally:
         verbalizer.model.train(was_training)
-    return [item for raw in decoded for item in _finish(verbalizer, raw)]
 
 
 def _rows_that_fit(shared: DynamicCache, tokens: int, wanted: int) -> int:
@@ -119,10 +191,8 @@ def _rows_that_fit(shared: DynamicCache, tokens: int, wanted: int) -> int:
 class _Decoder:
     """Decodes one batch of rows in lockstep."""
 
-    def __init__(self, verbalizer: Verbalizer, temperature: float, generator: torch.Generator, keep: bool) -> None:
+    def __init__(self, verbalizer: Verbalizer, keep: bool) -> None:
         self.verbalizer = verbalizer
-        self.temperature = temperature
-        self.generator = generator
         self.keep = keep
         device = verbalizer.device
         close = verbalizer.close_ids
@@ -130,11 +200,12 @@ class _Decoder:
         self.stop_ids = torch.tensor(stops, device=device)
         self.close_ids = torch.tensor(close, device=device) if len(close) > 1 else None
 
-    def run(self, shared: DynamicCache, vectors_ND: Tensor, samples: int, limit: int) -> _Decoded:
-        """Decode until every row has ended or has ``limit`` tokens."""
+    def run(self, shared: DynamicCache, vectors_ND: Tensor, samples: int, draws: _Draws) -> _Decoded:
+        """Decode until every row has ended or has as many tokens as it may."""
         model = self.verbalizer.model
+        rows, limit = draws.uniform_RT.shape
         logits_RV, cache = self._read_vectors(shared, vectors_ND, samples, limit)
-        rows, device = len(logits_RV), logits_RV.device
+        device = logits_RV.device
         out = _Decoded(
             torch.zeros((rows, limit), dtype=torch.long, device=device),
             torch.zeros((rows, limit), device=device) if self.keep else None,
@@ -143,16 +214,16 @@ class _Decoder:
         )
         row_R = torch.arange(rows, device=device)  # which row of the output each decoded row is
         ended_R = torch.zeros(rows, dtype=torch.bool, device=device)
-        # All at once, so that what a row draws does not depend on which others have ended.
-        uniform_RT = torch.rand((rows, limit), generator=self.generator, device=device)
         for t in range(limit):
-            tokens_R, logp_R = self._draw(logits_RV, uniform_RT[row_R, t, None])
+            temperature = draws.temperature[row_R] if isinstance(draws.temperature, Tensor) else draws.temperature
+            tokens_R, logp_R = self._draw(logits_RV, draws.uniform_RT[row_R, t, None], temperature)
             out.ids_RT[row_R, t] = tokens_R
             if out.logp_RT is not None and logp_R is not None:
                 out.logp_RT[row_R, t] = logp_R
             now_R = self._ends(out.ids_RT, row_R, tokens_R, t) & ~ended_R
-            out.lengths_R[row_R[now_R]] = t + 1
             out.stopped_R[row_R[now_R]] = True
+            now_R |= self._given_up(out, row_R, t, draws) & ~ended_R
+            out.lengths_R[row_R[now_R]] = t + 1
             ended_R |= now_R
             n_ended = int(ended_R.sum())
             left = limit - t - 1
@@ -167,6 +238,20 @@ class _Decoder:
             ).logits[:, -1]
         return out
 
+    def _given_up(self, out: _Decoded, row_R: Tensor, t: int, draws: _Draws) -> Tensor:
+        """Which decoded rows end after column ``t`` though they wrote no end: those at their limit, and those nobody waits for."""
+        gone_R = torch.zeros(len(row_R), dtype=torch.bool, device=row_R.device)
+        if draws.limits_R is not None:
+            gone_R |= draws.limits_R[row_R] <= t + 1
+        if draws.watch is not None:
+            lengths = torch.where(out.stopped_R, out.lengths_R, t + 1).clamp(max=t + 1).tolist()
+            ids = [row[:length] for row, length in zip(out.ids_RT[:, : t + 1].tolist(), lengths, strict=True)]
+            dropped = torch.tensor(
+                list(draws.watch(ids, out.stopped_R.tolist())), dtype=torch.long, device=row_R.device
+            )
+            gone_R |= torch.isin(row_R, dropped)
+        return gone_R
+
     def _read_vectors(
         self, shared: DynamicCache, vectors_ND: Tensor, samples: int, limit: int
     ) -> tuple[Tensor, DynamicCache]:
@@ -179,7 +264,7 @@ class _Decoder:
             out = self.verbalizer.model(input_ids=tokens_NT, past_key_values=cache, use_cache=True, logits_to_keep=1)
         return out.logits[:, -1].repeat_interleave(samples, dim=0), with_room(cache, rows, samples, limit)
 
-    def _draw(self, logits_RV: Tensor, uniform_R1: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _draw(self, logits_RV: Tensor, uniform_R1: Tensor, temperature: float | Tensor) -> tuple[Tensor, Tensor | None]:
         """Turn a uniform number for each row into a token, with its log-probability at temperature 1."""
         logits_RV = logits_RV.float()
         highest_R1 = logits_RV.amax(dim=-1, keepdim=True)
@@ -189,15 +274,19 @@ class _Decoder:
                 "overflow: load it in float32, or go back to an earlier checkpoint."
             )
         total_R1: Tensor | None = None
-        if self.temperature == 0:
+        if not isinstance(temperature, Tensor) and temperature == 0:
             tokens_R1 = logits_RV.argmax(dim=-1, keepdim=True)
         else:
             weights_RV = logits_RV - highest_R1
-            if self.temperature != 1:
-                weights_RV /= self.temperature
+            if isinstance(temperature, Tensor):
+                weights_RV /= temperature.clamp(min=1e-6)  # a number for the rows without any; they are overwritten
+            elif temperature != 1:
+                weights_RV /= temperature
             cumulative_RV = weights_RV.exp_().cumsum(dim=-1)
             tokens_R1 = invert(cumulative_RV, uniform_R1)
-            total_R1 = cumulative_RV[:, -1:] if self.temperature == 1 else None
+            if isinstance(temperature, Tensor):
+                tokens_R1 = torch.where(temperature > 0, tokens_R1, logits_RV.argmax(dim=-1, keepdim=True))
+            total_R1 = cumulative_RV[:, -1:] if not isinstance(temperature, Tensor) and temperature == 1 else None
         if not self.keep:
             return tokens_R1[:, 0], None
         chosen_R1 = logits_RV.gather(1, tokens_R1)

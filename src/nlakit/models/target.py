@@ -197,9 +197,10 @@ class Target:
             previous = max(previous, end)
         return tokens
 
-    def render(self, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool = False) -> str:
+    def render(self, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool = False, **options: Any) -> str:
         """Write messages (``role``, ``content``) as one text with the tokenizer's chat template.
 
+        ``options`` are those of :func:`nlakit.prompts.render_chat`.
         Only the template writes control tokens: those that a message spells are broken (:meth:`escape`). Raises
         ``InputError`` when there is no message, one lacks its role or content, the tokenizer has no chat template, or
         the template refuses the messages.
@@ -215,7 +216,7 @@ class Target:
                 )
         written = [{**message, "content": self.escape(message["content"])} for message in messages]
         try:
-            return render_chat(self.tokenizer, written, add_generation_prompt)
+            return render_chat(self.tokenizer, written, add_generation_prompt, **options)
         except TemplateError as error:
             roles = ", ".join(message["role"] for message in messages)
             raise InputError(

@@ -156,11 +156,11 @@ def kl_logged_of_the_reference(garden: Garden) -> Patient:
 def log_probs_of_the_sharpened_distribution(garden: Garden) -> Patient:
     draw = sampler._Decoder._draw
 
-    def sharpened(self: Any, logits_RV: Tensor, uniform_R1: Tensor) -> tuple[Tensor, Tensor | None]:
-        tokens_R, log_probs_R = draw(self, logits_RV, uniform_R1)
-        if log_probs_R is None or self.temperature == 0:
+    def sharpened(self: Any, logits_RV: Tensor, uniform_R1: Tensor, temperature: float) -> tuple[Tensor, Tensor | None]:
+        tokens_R, log_probs_R = draw(self, logits_RV, uniform_R1, temperature)
+        if log_probs_R is None or temperature == 0:
             return tokens_R, log_probs_R
-        sharp_RV = (logits_RV.float() / self.temperature).log_softmax(dim=-1)
+        sharp_RV = (logits_RV.float() / temperature).log_softmax(dim=-1)
         return tokens_R, sharp_RV.gather(1, tokens_R[:, None])[:, 0]
 
     garden.patch.setattr(sampler._Decoder, "_draw", sharpened)

@@ -1,0 +1,54 @@
+"""The command that serves a pair over HTTP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nlakit.cli.options import file_option
+from nlakit.plugins import DEFAULT_PAIR
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(serve)
+
+
+def serve(
+    pair: Annotated[
+        str,
+        typer.Argument(metavar="PAIR", help="Name of an installed pair, a folder with one, or OWNER/NAME on the Hub."),
+    ] = DEFAULT_PAIR,
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen at; any but this machine's wants a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=1, max=65_535, help="Port to listen at.")] = 8321,
+    cache: Annotated[
+        Path | None, file_option("--cache", "FILE.sqlite", "Keep explanations in this file; default: in memory.")
+    ] = None,
+    waiting: Annotated[
+        int, typer.Option("--waiting", min=1, help="Explanations that may wait; more are refused with 429.")
+    ] = 4_096,
+) -> None:
+    """Serve a pair over HTTP.
+
+    Answers the routes of the released NLA server (docs/serving.md). Needs the extra serve. Whoever lets other
+    machines in with --host sets a token in the variable NLAKIT_TOKEN, which clients send in the header X-SECRET-KEY.
+
+    \b
+    Examples:
+      nlakit serve
+      nlakit serve runs/demo --port 9000 --cache readings.sqlite
+      NLAKIT_TOKEN=... nlakit serve --host 0.0.0.0
+    """
+    from nlakit.serve.running import door
+
+    where = door(host, port)  # refused before anything is loaded
+    from nlakit.models.pair import Pair
+    from nlakit.serve import running
+    from nlakit.serve.limits import Limits
+
+    running.require_packages()
+    running.serve(Pair.from_pretrained(pair), where, Limits(waiting=waiting), cache)

@@ -1,0 +1,66 @@
+"""The HTTP application: the routes, the guard in front of them, and what an error becomes.
+
+Every error of a user is a sentence under ``detail`` with the status that fits it, and none of ours shows its inside.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+
+from nlakit.errors import BusyError, InputError, UnavailableError, UserError
+from nlakit.models.pair import Pair
+from nlakit.models.target import model_fingerprint
+from nlakit.serve import reference
+from nlakit.serve.cache import ReadingCache
+from nlakit.serve.engine import Engine
+from nlakit.serve.guard import Guard
+from nlakit.serve.limits import Limits
+from nlakit.serve.service import Service
+
+STATUS = ((BusyError, 429), (UnavailableError, 503), (InputError, 400), (UserError, 400))
+"""The status of each kind of error; the first that fits."""
+log = logging.getLogger("nlakit.serve")
+
+
+def make_app(
+    pair: Pair,
+    *,
+    limits: Limits | None = None,
+    cache: ReadingCache | None = None,
+    token: str | None = None,
+    names: Collection[str] | None = None,
+) -> FastAPI:
+    """Make the application around a pair; its engine runs from start-up to shut-down.
+
+    ``token`` is what every request has to send, if there is one; ``names`` are the hosts by which the server may be asked for.
+    """
+    limits = limits or Limits()
+    kept = cache or ReadingCache(None, limits.cached_readings)
+    fingerprint = f"{model_fingerprint(pair.verbalizer.model)} {model_fingerprint(pair.reconstructor.backbone)}"
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        with kept, Engine(pair, limits) as engine:
+            app.state.service = Service(engine, kept, fingerprint)
+            yield
+
+    app = FastAPI(title="nlakit", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.include_router(reference.router)
+    app.add_middleware(Guard, token=token, names=names, limits=limits)
+
+    @app.exception_handler(UserError)
+    async def say(_request: Request, error: UserError) -> JSONResponse:
+        status = next(code for kind, code in STATUS if isinstance(error, kind))
+        return JSONResponse({"detail": str(error)}, status, headers={"Retry-After": "1"} if status == 429 else None)
+
+    @app.exception_handler(Exception)
+    async def hide(request: Request, error: Exception) -> JSONResponse:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return JSONResponse({"detail": "the server failed; its log says why."}, 500)
+
+    return app

@@ -1,0 +1,100 @@
+"""Running the server: which address it may listen at, who may ask, and until when."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from nlakit.errors import ConfigError, missing_extra
+from nlakit.models.pair import Pair
+from nlakit.serve.cache import ReadingCache
+from nlakit.serve.limits import Limits
+
+TOKEN_VARIABLE = "NLAKIT_TOKEN"  # noqa: S105 - a variable's name
+SHORTEST_TOKEN = 16
+LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where a server listens and what it asks for."""
+
+    host: str
+    port: int
+    token: str | None = None
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can come in."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @property
+    def names(self) -> frozenset[str] | None:
+        """Names by which the server may be asked for; ``None`` where any will do.
+
+        A page of somebody else can point its own name at this machine and have a browser ask here. On loopback, where no token is
+        asked for, such a name is refused.
+        """
+        return LOCAL_NAMES | {self.host} if self.loopback and self.token is None else None
+
+
+def door(host: str, port: int) -> Door:
+    """Return where to listen, with the token of the environment.
+
+    Raises ``ConfigError`` where others could come in without a token, and for a token that can be guessed.
+    """
+    token = os.environ.get(TOKEN_VARIABLE) or None
+    if token is not None and len(token) < SHORTEST_TOKEN:
+        raise ConfigError(
+            f"the token in {TOKEN_VARIABLE} has {len(token)} characters; expected at least {SHORTEST_TOKEN}. A good one: "
+            'python -c "import secrets; print(secrets.token_urlsafe())"'
+        )
+    found = Door(host, port, token)
+    if not found.loopback and token is None:
+        raise ConfigError(
+            f"--host {host} lets other machines in, and no token is set; expected one in the variable {TOKEN_VARIABLE}, or an "
+            "address of this machine alone, such as 127.0.0.1."
+        )
+    return found
+
+
+def require_packages() -> None:
+    """Raise ``MissingExtraError`` without the packages of the extra ``serve``: asked before a large pair is loaded."""
+    for package in ("fastapi", "uvicorn"):
+        if find_spec(package) is None:
+            raise missing_extra(package, "serve", "nlakit serve")
+
+
+def serve(pair: Pair, where: Door, limits: Limits, cache: Path | None) -> None:
+    """Serve a pair until the process is asked to stop; raises ``ConfigError`` when the address is taken."""
+    import uvicorn
+
+    from nlakit.serve.app import make_app
+
+    app = make_app(
+        pair, limits=limits, cache=ReadingCache(cache, limits.cached_readings), token=where.token, names=where.names
+    )
+    settings = uvicorn.Config(
+        app,
+        host=where.host,
+        port=where.port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=30,
+    )
+    server = uvicorn.Server(settings)
+    sys.stderr.write(f"serving {pair.card.name} at http://{where.host}:{where.port}; stop with Ctrl-C\n")
+    try:
+        server.run()
+    except SystemExit as error:  # how uvicorn says that it could not listen
+        raise ConfigError(
+            f"cannot listen at {where.host}:{where.port}, which is taken or forbidden; choose another with --port."
+        ) from error

@@ -1,0 +1,163 @@
+"""What a server can be asked: reading prompts, putting vectors into words, scoring texts, letting the target go on.
+
+Every route is a few lines around a method of :class:`Service`. Nothing here knows HTTP.
+
+Axes: N vectors or texts, T tokens, D width of a vector.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nlakit.errors import InputError, UnavailableError
+from nlakit.models.pair import Pair
+from nlakit.models.readings import Score, ScoredExplanation
+from nlakit.models.sampler import Wish
+from nlakit.models.sites import Site
+from nlakit.models.target import Target
+from nlakit.serve.answers import answer
+from nlakit.serve.cache import ReadingCache, content_key
+from nlakit.serve.engine import Engine
+from nlakit.serve.limits import Limits
+from nlakit.serve.prompted import Prompted, prompted
+from nlakit.serve.wire import Input
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """The text of one row so far."""
+
+    row: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The explanation of one row."""
+
+    row: int
+    explanation: ScoredExplanation
+
+
+class Service:
+    """A pair behind its engine and its cache."""
+
+    def __init__(self, engine: Engine, cache: ReadingCache, fingerprint: str) -> None:
+        """``fingerprint`` names the pair's weights: explanations are kept under it."""
+        self.engine = engine
+        self.cache = cache
+        self.fingerprint = fingerprint
+
+    @property
+    def pair(self) -> Pair:
+        """The pair that is served."""
+        return self.engine.pair
+
+    @property
+    def limits(self) -> Limits:
+        """What is taken at most."""
+        return self.engine.limits
+
+    @property
+    def target(self) -> Target:
+        """The pair's target; raises ``UnavailableError`` where it was not loaded."""
+        if self.pair.target is None:
+            raise UnavailableError("this server was started without the target, so it reads vectors and no texts.")
+        return self.pair.target
+
+    @property
+    def layer(self) -> int:
+        """The block whose output is read."""
+        return Site.parse(self.pair.card.site).layer
+
+    def prompt(self, given: Input) -> Prompted:
+        """Tokenise a request's input; raises ``InputError`` where it is too long or cannot be read."""
+        said = [given.text or ""] if given.messages is None else [message.content for message in given.messages]
+        require_at_most(sum(map(len, said)), self.limits.max_input_chars, "characters of input", "max_input_chars")
+        require_at_most(len(said), self.limits.max_messages, "messages", "max_messages")
+        return prompted(self.target, given)
+
+    async def vectors(self, client: str, ids: Sequence[int]) -> Tensor:
+        """Read the raw vectors of a prompt at the pair's site; (T, D), float32."""
+        target, site = self.target, Site.parse(self.pair.card.site)
+
+        def read() -> Tensor:
+            with torch.inference_mode():
+                tokens_1T = torch.tensor([list(ids)], device=target.device)
+                return site.read(target, tokens_1T)[0].float().cpu()
+
+        return await self.engine.call(client, read)
+
+    async def write(
+        self, client: str, vectors_ND: Tensor, wishes: Sequence[Wish], *, partial: bool = False
+    ) -> AsyncGenerator[Partial | Written]:
+        """Queue vectors to be put into words, and return what yields every explanation as it is done.
+
+        With ``partial`` it yields texts as they grow, too. What was written before is taken from the cache. A reader who leaves
+        frees what is still to be written. Raises ``BusyError`` at once when there is no room for all of them.
+        """
+        keys = [
+            content_key(self.fingerprint, vector_D, wish) for vector_D, wish in zip(vectors_ND, wishes, strict=True)
+        ]
+        known = await asyncio.to_thread(self.cache.get, keys)
+        missing = [row for row, found in enumerate(known) if found is None]
+        made: asyncio.Queue[Partial | tuple[int, asyncio.Future[ScoredExplanation]]] = asyncio.Queue()
+
+        def grows(place: int, text: str) -> None:
+            made.put_nowait(Partial(missing[place], text))
+
+        def ends(row: int, done: asyncio.Future[ScoredExplanation]) -> None:
+            made.put_nowait((row, done))
+
+        futures = self.engine.describe(
+            client, vectors_ND[missing], [wishes[row] for row in missing], grows if partial else None
+        )
+        for row, future in zip(missing, futures, strict=True):
+            future.add_done_callback(functools.partial(ends, row))
+
+        async def items() -> AsyncGenerator[Partial | Written]:
+            try:
+                for row, found in enumerate(known):
+                    if found is not None:
+                        yield Written(row, found)
+                left = len(missing)
+                while left:
+                    item = await made.get()
+                    if isinstance(item, Partial):
+                        yield item
+                        continue
+                    row, done = item
+                    explanation = done.result()
+                    await asyncio.to_thread(self.cache.put, {keys[row]: explanation})
+                    left -= 1
+                    yield Written(row, explanation)
+            finally:
+                for future in futures:
+                    future.cancel()
+
+        return items()
+
+    async def score(self, client: str, text: str, vector_D: Tensor) -> Score:
+        """Score how well a text rebuilds a vector."""
+        require_at_most(len(text), self.limits.max_description_chars, "characters", "max_description_chars")
+        (score,) = await self.engine.call(client, lambda: self.pair.score([text], vector_D[None]))
+        return score
+
+    def answer(
+        self, client: str, ids: Sequence[int], *, max_new_tokens: int, temperature: float, seed: int = 0
+    ) -> AsyncGenerator[int]:
+        """Yield what the target writes after a prompt, token by token."""
+        parts = answer(self.target, ids, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
+        return self.engine.stream(client, parts)
+
+
+def require_at_most(came: int, most: int, what: str, limit: str) -> None:
+    """Raise ``InputError`` where a request has more of something than this server takes."""
+    if came > most:
+        raise InputError(f"{came:,} {what} came; expected at most {most:,} ({limit} of GET /). Send less.")

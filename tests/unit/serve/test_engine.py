@@ -1,0 +1,197 @@
+"""The engine: many clients, one thread, nothing lost and nothing mixed up."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+import torch
+
+from nlakit.errors import BusyError
+from nlakit.explanations import Outcome
+from nlakit.models.sampler import Sample, Wish
+from nlakit.serve import engine
+from nlakit.serve.engine import TURN, Engine
+from nlakit.serve.limits import Limits
+from nlakit.testing import tiny_pair
+
+
+@pytest.fixture(scope="module")
+def pair():
+    return tiny_pair()
+
+
+def vectors(n, seed=0):
+    return torch.randn((n, 32), generator=torch.Generator().manual_seed(seed))
+
+
+def test_clients_at_once_get_what_each_would_get_alone(pair):
+    """Eight clients asking together are answered as eight asking one after the other."""
+
+    async def ask(engine, client):
+        wishes = [Wish(1.0, 12, 10 * client + row) for row in range(3)]
+        return await asyncio.gather(*engine.describe(str(client), vectors(3, client), wishes))
+
+    async def together(engine):
+        return await asyncio.gather(*(ask(engine, client) for client in range(8)))
+
+    async def in_turn(engine):
+        return [await ask(engine, client) for client in range(8)]
+
+    with Engine(pair) as running:
+        assert [[item.text for item in found] for found in asyncio.run(together(running))] == [
+            [item.text for item in found] for found in asyncio.run(in_turn(running))
+        ]
+
+
+def test_the_text_is_shown_as_it_grows(pair):
+    """What is shown of a row is a beginning of what the row ends with, and comes more than once."""
+    shown: dict[int, list[str]] = {}
+
+    async def ask(engine):
+        futures = engine.describe(
+            "a",
+            vectors(2),
+            [Wish(1.0, 24, row) for row in range(2)],
+            lambda row, text: shown.setdefault(row, []).append(text),
+        )
+        return await asyncio.gather(*futures)
+
+    with Engine(pair) as running:
+        found = asyncio.run(ask(running))
+    for row, item in enumerate(found):
+        assert len(shown[row]) >= 2
+        for text in shown[row]:
+            assert item.text.startswith(text.rstrip("�").strip())
+
+
+def test_a_full_queue_refuses_at_once(pair):
+    """More than may wait is refused with a sentence, and what waits is answered all the same."""
+
+    async def ask(engine, gate):
+        held = asyncio.create_task(engine.call("slow", gate.wait))
+        await asyncio.sleep(0.05)
+        futures = engine.describe("a", vectors(2), [Wish(0.0, 4, 0)] * 2)
+        with pytest.raises(BusyError, match="2 explanations wait already"):
+            engine.describe("b", vectors(1), [Wish(0.0, 4, 0)])
+        gate.set()
+        await held
+        return await asyncio.gather(*futures)
+
+    with Engine(pair, Limits(waiting=2)) as running:
+        assert len(asyncio.run(ask(running, threading.Event()))) == 2
+
+
+def test_a_client_who_leaves_frees_the_engine(pair):
+    """A cancelled request ends within a step, however many tokens it asked for, and the others are not disturbed."""
+
+    async def ask(engine):
+        begun = asyncio.Event()
+        leaving = engine.describe("a", vectors(1), [Wish(1.0, 60, 1)], lambda _row, _text: begun.set())
+        staying = engine.describe("b", vectors(1), [Wish(0.0, 8, 1)])
+        await begun.wait()
+        leaving[0].cancel()
+        found = await asyncio.gather(*staying)
+        with pytest.raises(asyncio.CancelledError):
+            await leaving[0]
+        return found
+
+    with Engine(pair) as running:
+        assert len(asyncio.run(ask(running))) == 1
+
+
+def test_a_text_too_long_for_the_reconstructor_harms_nobody(pair, monkeypatch):
+    """It comes back without a score; whoever shares the batch has theirs."""
+    short, long = Sample([1], "a red box", Outcome.OK), Sample([1], "a red box " * 200, Outcome.OK)
+    monkeypatch.setattr(engine, "sample_rows", lambda *_given, **_options: [short, long])
+
+    async def ask(running):
+        return await asyncio.gather(*running.describe("a", vectors(2), [Wish(0.0, 4, 0)] * 2))
+
+    with Engine(pair) as running:
+        found = asyncio.run(ask(running))
+    assert [item.score is None for item in found] == [False, True]
+
+
+def test_an_error_reaches_the_one_who_asked_and_nobody_else(pair):
+    """A call that fails raises where it is awaited; the engine goes on."""
+
+    async def ask(engine):
+        with pytest.raises(ZeroDivisionError):
+            await engine.call("a", lambda: 1 / 0)
+        return await engine.call("a", lambda: 7)
+
+    with Engine(pair) as running:
+        assert asyncio.run(ask(running)) == 7
+
+
+def test_a_stream_yields_all_its_parts_in_order_and_lets_others_in(pair):
+    """A long stream does not keep a call waiting until its end."""
+    made = []
+
+    def parts():
+        for number in range(5 * TURN + 3):
+            made.append(number)
+            yield number
+
+    async def ask(engine):
+        found, at_call = [], None
+        async for part in engine.stream("a", parts()):
+            found.append(part)
+            if len(found) == 1:
+                at_call = await engine.call("b", lambda: len(made))
+        return found, at_call
+
+    with Engine(pair) as running:
+        found, at_call = asyncio.run(ask(running))
+    assert found == list(range(5 * TURN + 3))
+    assert at_call is not None
+
+
+def test_a_stream_whose_reader_leaves_is_closed(pair):
+    """The iterator is closed on the engine's thread, and its error, if it has one, reaches the reader."""
+    closed = threading.Event()
+
+    def endless():
+        try:
+            while True:
+                yield 1
+        finally:
+            closed.set()
+
+    def broken():
+        yield 1
+        raise KeyError("broken")
+
+    async def ask(engine):
+        reader = engine.stream("a", endless())
+        assert await anext(reader) == 1
+        await reader.aclose()
+        assert await asyncio.to_thread(closed.wait, 10)
+        with pytest.raises(KeyError, match="broken"):
+            async for _ in engine.stream("a", broken()):
+                pass
+
+    with Engine(pair) as running:
+        asyncio.run(ask(running))
+
+
+def test_what_waits_when_the_engine_ends_is_cancelled(pair):
+    """Nobody waits for ever: closing cancels what is in the queue, and later requests are refused."""
+
+    async def ask():
+        gate, engine = threading.Event(), Engine(pair)
+        engine.__enter__()
+        held = asyncio.create_task(engine.call("a", gate.wait))
+        await asyncio.sleep(0.05)
+        (waiting,) = engine.describe("a", vectors(1), [Wish(0.0, 4, 0)])
+        ending = asyncio.create_task(asyncio.to_thread(engine.__exit__))
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        gate.set()
+        await asyncio.gather(held, ending)
+        with pytest.raises(BusyError, match="shutting down"):
+            engine.describe("a", vectors(1), [Wish(0.0, 4, 0)])
+
+    asyncio.run(ask())

@@ -1,0 +1,37 @@
+"""Where a server may listen."""
+
+from __future__ import annotations
+
+import pytest
+
+from nlakit.errors import ConfigError
+from nlakit.serve.running import TOKEN_VARIABLE, door
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.8.9.1"])
+def test_this_machine_alone_needs_no_token(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On loopback nobody else comes in; then only its own names are answered."""
+    monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
+    found = door(host, 8321)
+
+    assert found.token is None
+    assert found.names is not None
+    assert "localhost" in found.names
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.4", "::", "example.org"])  # noqa: S104 - what is refused
+def test_other_machines_need_a_token(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever lets others in without a token is told how to set one; with one, any name is answered."""
+    monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
+    with pytest.raises(ConfigError, match=f"{TOKEN_VARIABLE}"):
+        door(host, 8321)
+    monkeypatch.setenv(TOKEN_VARIABLE, "sixteen letters and more")
+    assert door(host, 8321).names is None
+
+
+def test_a_token_that_can_be_guessed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A short token is no token; the message does not repeat it."""
+    monkeypatch.setenv(TOKEN_VARIABLE, "hunter2")
+    with pytest.raises(ConfigError, match="7 characters") as caught:
+        door("127.0.0.1", 8321)
+    assert "hunter2" not in str(caught.value)
