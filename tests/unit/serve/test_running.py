@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nlakit.errors import ConfigError
+from nlakit.errors import ConfigError, MissingExtraError
+from nlakit.serve import running
 from nlakit.serve.running import TOKEN_VARIABLE, door
 
 
@@ -35,3 +36,10 @@ def test_a_token_that_can_be_guessed_is_refused(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(ConfigError, match="7 characters") as caught:
         door("127.0.0.1", 8321)
     assert "hunter2" not in str(caught.value)
+
+
+def test_missing_packages_are_named_before_anything_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the extra the command that installs it is said."""
+    monkeypatch.setattr(running, "find_spec", lambda name: None if name == "uvicorn" else object())
+    with pytest.raises(MissingExtraError, match=r"'uvicorn'.*pip install 'nlakit\[serve\]'"):
+        running.require_packages()
