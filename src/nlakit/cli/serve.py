@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nlakit.cli.options import file_option
+from nlakit.cli.options import JsonOption, file_option
+from nlakit.cli.output import print_json
 from nlakit.plugins import DEFAULT_PAIR
 
 
@@ -24,13 +26,16 @@ def serve(
     host: Annotated[
         str, typer.Option("--host", help="Address to listen at; any but this machine's wants a token.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=1, max=65_535, help="Port to listen at.")] = 8321,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65_535, help="Port to listen at; 0 takes a free one.")
+    ] = 8321,
     cache: Annotated[
         Path | None, file_option("--cache", "FILE.sqlite", "Keep explanations in this file; default: in memory.")
     ] = None,
     waiting: Annotated[
         int, typer.Option("--waiting", min=1, help="Explanations that may wait; more are refused with 429.")
     ] = 4_096,
+    as_json: JsonOption = False,
 ) -> None:
     """Serve a pair over HTTP.
 
@@ -51,4 +56,12 @@ def serve(
     from nlakit.serve.limits import Limits
 
     running.require_packages()
-    running.serve(Pair.from_pretrained(pair), where, Limits(waiting=waiting), cache)
+
+    def announce(address: str) -> None:
+        if as_json:
+            print_json({"pair": pair, "address": address})
+            sys.stdout.flush()  # whoever waits for this line may read it through a pipe
+        else:
+            typer.echo(f"serving {pair} at {address}; stop with Ctrl-C", err=True)
+
+    running.serve(Pair.from_pretrained(pair), where, Limits(waiting=waiting), cache, announce)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import sys
+import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -72,8 +73,11 @@ def require_packages() -> None:
             raise missing_extra(package, "serve", "nlakit serve")
 
 
-def serve(pair: Pair, where: Door, limits: Limits, cache: Path | None) -> None:
-    """Serve a pair until the process is asked to stop; raises ``ConfigError`` when the address is taken."""
+def serve(pair: Pair, where: Door, limits: Limits, cache: Path | None, announce: Callable[[str], None]) -> None:
+    """Serve a pair until the process is asked to stop; ``announce`` is given the address once it can be asked.
+
+    Raises ``ConfigError`` when the address is taken or forbidden.
+    """
     import uvicorn
 
     from nlakit.serve.app import make_app
@@ -81,20 +85,19 @@ def serve(pair: Pair, where: Door, limits: Limits, cache: Path | None) -> None:
     app = make_app(
         pair, limits=limits, cache=ReadingCache(cache, limits.cached_readings), token=where.token, names=where.names
     )
-    settings = uvicorn.Config(
-        app,
-        host=where.host,
-        port=where.port,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=30,
-    )
-    server = uvicorn.Server(settings)
-    sys.stderr.write(f"serving {pair.card.name} at http://{where.host}:{where.port}; stop with Ctrl-C\n")
+    settings = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, timeout_keep_alive=30)
+    with _listening(where) as listener:
+        name = f"[{where.host}]" if ":" in where.host else where.host
+        announce(f"http://{name}:{listener.getsockname()[1]}")
+        uvicorn.Server(settings).run([listener])
+
+
+def _listening(where: Door) -> socket.socket:
+    family = socket.AF_INET6 if ":" in where.host else socket.AF_INET
     try:
-        server.run()
-    except SystemExit as error:  # how uvicorn says that it could not listen
+        return socket.create_server((where.host, where.port), family=family)
+    except OSError as error:
         raise ConfigError(
-            f"cannot listen at {where.host}:{where.port}, which is taken or forbidden; choose another with --port."
+            f"cannot listen at {where.host}, port {where.port}: {error.strerror or error}; choose another with --port "
+            "(0 takes a free one) or --host."
         ) from error

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx2 as httpx
 import pytest
 
 from nlakit.errors import ConfigError, MissingExtraError
 from nlakit.serve import running
+from nlakit.serve.limits import Limits
 from nlakit.serve.running import TOKEN_VARIABLE, door
+from nlakit.testing import tiny_pair
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.8.9.1"])
@@ -43,3 +53,36 @@ def test_missing_packages_are_named_before_anything_is_loaded(monkeypatch: pytes
     monkeypatch.setattr(running, "find_spec", lambda name: None if name == "uvicorn" else object())
     with pytest.raises(MissingExtraError, match=r"'uvicorn'.*pip install 'nlakit\[serve\]'"):
         running.require_packages()
+
+
+def test_a_taken_port_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A port on which somebody listens is a sentence that names it and the option."""
+    monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=rf"port {port}: .*--port"):
+            running.serve(tiny_pair(), door("127.0.0.1", port), Limits(), None, lambda _address: None)
+
+
+def test_the_command_serves_says_where_and_ends(tmp_path: Path) -> None:
+    """Started on a free port it prints its address, answers there, keeps explanations, and ends quietly when it is interrupted."""
+    command = [
+        sys.executable,
+        "-m",
+        "nlakit",
+        "serve",
+        "--port",
+        "0",
+        "--cache",
+        str(tmp_path / "kept.sqlite"),
+        "--json",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        address = json.loads("".join(iter(process.stdout.readline, "}\n")) + "}")["address"]
+        body = {"text": "Mia put the key in the box.", "positions": [-1]}
+        assert httpx.post(f"{address}/explain", json=body, timeout=60).status_code == 200
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert "Traceback" not in said
+    assert (tmp_path / "kept.sqlite").stat().st_size > 0
