@@ -144,6 +144,16 @@ def test_a_chat_is_tokenised_and_gone_on_with(address: str) -> None:
     assert 1 <= len(written) <= 6
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e39", "1e-40"])
+def test_numbers_without_a_direction_are_refused(address: str, number: str) -> None:
+    """What is no number, or overflows, is the sender's error and never the server's."""
+    content = '{"activations": [[' + ", ".join([number] * 32) + "]]}"
+    found = httpx.post(f"{address}/describe", content=content, headers={"content-type": "application/json"}, timeout=60)
+
+    assert found.status_code in (400, 422)
+    assert "activation" in json.dumps(found.json()["detail"])
+
+
 @pytest.mark.parametrize(
     ("route", "body", "status", "said"),
     [

@@ -244,11 +244,11 @@ class _Decoder:
         if draws.limits_R is not None:
             gone_R |= draws.limits_R[row_R] <= t + 1
         if draws.watch is not None:
-            lengths = torch.where(out.stopped_R, out.lengths_R, t + 1).clamp(max=t + 1).tolist()
+            most_R = out.lengths_R if draws.limits_R is None else torch.minimum(out.lengths_R, draws.limits_R)
+            lengths = most_R.clamp(max=t + 1).tolist()
+            ended = (out.stopped_R | (most_R < t + 1)).tolist()
             ids = [row[:length] for row, length in zip(out.ids_RT[:, : t + 1].tolist(), lengths, strict=True)]
-            dropped = torch.tensor(
-                list(draws.watch(ids, out.stopped_R.tolist())), dtype=torch.long, device=row_R.device
-            )
+            dropped = torch.tensor(list(draws.watch(ids, ended)), dtype=torch.long, device=row_R.device)
             gone_R |= torch.isin(row_R, dropped)
         return gone_R
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from nlakit.errors import BusyError, InputError, UnavailableError, UserError
@@ -52,6 +53,12 @@ def make_app(
     app = FastAPI(title="nlakit", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.include_router(reference.router)
     app.add_middleware(Guard, token=token, names=names, limits=limits)
+
+    @app.exception_handler(RequestValidationError)
+    async def point(_request: Request, error: RequestValidationError) -> JSONResponse:
+        # Without what came: it may be long, private, or a number that JSON cannot write.
+        found = [{"loc": item["loc"], "msg": item["msg"], "type": item["type"]} for item in error.errors()]
+        return JSONResponse({"detail": found}, 422)
 
     @app.exception_handler(UserError)
     async def say(_request: Request, error: UserError) -> JSONResponse:

@@ -148,19 +148,26 @@ class Engine:
         found: Result = await asyncio.wrap_future(item.future)
         return found
 
-    async def stream(self, client: str, parts: Iterator[Part]) -> AsyncGenerator[Part]:
-        """Yield the parts of an iterator that runs on the engine's thread; it is closed when the reader leaves."""
+    def stream(self, client: str, parts: Iterator[Part]) -> AsyncGenerator[Part]:
+        """Queue an iterator to run on the engine's thread, and return its parts; it is closed when the reader leaves.
+
+        Raises ``BusyError`` at once when the queue has no room.
+        """
         loop, made = asyncio.get_running_loop(), asyncio.Queue[tuple[Part] | None]()
         item = Stream(parts, lambda part: loop.call_soon_threadsafe(made.put_nowait, (part,)))
         # The end comes through the same door as the parts, so that none is overtaken.
         item.future.add_done_callback(lambda _: loop.call_soon_threadsafe(made.put_nowait, None))
         self._queue.put(client, [item])
-        try:
-            while (found := await made.get()) is not None:
-                yield found[0]
-            item.future.result()
-        finally:
-            item.future.cancel()
+
+        async def read() -> AsyncGenerator[Part]:
+            try:
+                while (found := await made.get()) is not None:
+                    yield found[0]
+                item.future.result()
+            finally:
+                item.future.cancel()
+
+        return read()
 
     def _run(self) -> None:
         """Take work until the queue is closed."""
@@ -191,8 +198,11 @@ class Engine:
             samples = sample_rows(self.pair.verbalizer, vectors_ND, wishes, watch=self._watch(items))
             scored = self.pair.scored([sample.explanation for sample in samples], vectors_ND)
         except BaseException as error:  # noqa: BLE001 - as above
-            for item in items:
-                item.fail(error)
+            if len(items) == 1:
+                items[0].fail(error)
+            else:  # one that cannot be done must not take those of other clients with it
+                for item in items:
+                    self._write([item])
             return
         for item, explanation in zip(items, scored, strict=True):
             item.settle(explanation)

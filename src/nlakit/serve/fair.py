@@ -43,6 +43,8 @@ class FairQueue(Generic[Item]):
 
     def put(self, client: str, items: Sequence[Item]) -> None:
         """Add all items of a request or none; raises ``BusyError`` when there is no room for them."""
+        if not items:
+            return
         with self._changed:
             if self._closed:
                 raise BusyError("the server is shutting down; ask again when it is back.")

@@ -10,6 +10,7 @@ Axes: N vectors, D width of a vector.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Annotated, Any
@@ -20,7 +21,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 from torch import Tensor
 
-from nlakit.errors import InputError
+from nlakit.errors import InputError, UserError
 from nlakit.models.pair import resolve_positions
 from nlakit.models.readings import ScoredExplanation
 from nlakit.models.sampler import Wish
@@ -45,6 +46,9 @@ from nlakit.serve.wire import (
     TokenizeResponse,
 )
 
+SMALLEST_NORM, LARGEST_NORM = 1e-12, 1e12
+"""Outside these, squares overflow or vanish in float32, and a vector has no direction."""
+
 router = APIRouter()
 
 
@@ -55,8 +59,11 @@ def service_of(request: Request) -> Service:
 
 
 def client_of(request: Request) -> str:
-    """Who asks, for fairness: the address that the request came from."""
-    return request.client.host if request.client else "unknown"
+    """Who asks, for fairness: the address that the request came from, and on this machine the connection."""
+    if request.client is None:
+        return "unknown"
+    host, port = request.client
+    return f"{host} {port}" if host in ("127.0.0.1", "::1") else host
 
 
 Served = Annotated[Service, Depends(service_of)]
@@ -93,16 +100,16 @@ def status(service: Served) -> dict[str, Any]:
 
 
 @router.post("/tokenize")
-def tokenize(given: Input, service: Served) -> TokenizeResponse:
+async def tokenize(given: Input, service: Served) -> TokenizeResponse:
     """Tokenise a prompt, and say what each token belongs to."""
-    found = service.prompt(given)
+    found = await service.prompt(given)
     return TokenizeResponse(tokens=found.rows, prompt_length=len(found), text=found.text)
 
 
 @router.post("/extract")
 async def extract(given: Input, service: Served, client: Client) -> ExtractResponse:
     """Return the raw vector of every token of a prompt."""
-    found = service.prompt(given)
+    found = await service.prompt(given)
     vectors_ND = await service.vectors(client, found.ids)
     tokens = [
         ExtractedToken(
@@ -120,7 +127,7 @@ async def extract(given: Input, service: Served, client: Client) -> ExtractRespo
 @router.post("/explain", response_model=ExplainResponse)
 async def explain(given: ExplainRequest, service: Served, client: Client) -> Any:
     """Read some tokens of a prompt, or all."""
-    found = service.prompt(given)
+    found = await service.prompt(given)
     positions = resolve_positions(given.positions, len(found))
     require_at_most(len(positions), service.limits.max_positions_per_request, "positions", "max_positions_per_request")
     positions = sorted(set(positions), reverse=given.reverse)
@@ -188,9 +195,10 @@ async def compare(given: CompareRequest, service: Served, client: Client) -> Com
 @router.post("/completion", response_model=CompletionResponse)
 async def completion(given: CompletionRequest, service: Served, client: Client) -> Any:
     """Let the target go on with a prompt."""
-    found = service.prompt(given)
+    found = await service.prompt(given)
     most = min(max(given.completion_tokens, 1), service.limits.max_completion_tokens)
     tokenizer = service.target.tokenizer
+    parts = service.answer(client, found.ids, max_new_tokens=most, temperature=given.temperature)
 
     async def frames() -> AsyncIterator[dict[str, Any]]:
         yield {
@@ -199,7 +207,6 @@ async def completion(given: CompletionRequest, service: Served, client: Client) 
             "tokens": [{**row.model_dump(), "generated": False} for row in found.rows],
         }
         written: list[int] = []
-        parts = service.answer(client, found.ids, max_new_tokens=most, temperature=given.temperature)
         async with aclosing(parts) as tokens:
             async for token_id in tokens:
                 said = tokenizer.decode(written)
@@ -233,6 +240,11 @@ def _vectors(service: Service, given: Sequence[Sequence[float]]) -> Tensor:
             raise InputError(f"activation {row} has {len(values)} numbers; this pair reads vectors of {width}.")
         if not any(values):
             raise InputError(f"activation {row} is zero everywhere and has no direction.")
+        norm = math.hypot(*values)
+        if not SMALLEST_NORM <= norm <= LARGEST_NORM:
+            raise InputError(
+                f"activation {row} has the norm {norm:.3g}; expected one from {SMALLEST_NORM:g} to {LARGEST_NORM:g}."
+            )
     return torch.tensor([list(values) for values in given], dtype=torch.float32)
 
 
@@ -265,7 +277,7 @@ def _events(frames: AsyncIterator[BaseModel | dict[str, Any]]) -> StreamingRespo
             async for frame in frames:
                 written = frame.model_dump_json() if isinstance(frame, BaseModel) else json.dumps(frame)
                 yield f"data: {written}\n\n"
-        except InputError as error:
+        except UserError as error:
             yield f"data: {json.dumps({'error': str(error)})}\n\n"
         yield "data: [DONE]\n\n"
 

@@ -53,6 +53,7 @@ class Service:
         self.engine = engine
         self.cache = cache
         self.fingerprint = fingerprint
+        self._tokenising = asyncio.Lock()  # tokenizers are not made for two threads
 
     @property
     def pair(self) -> Pair:
@@ -76,12 +77,13 @@ class Service:
         """The block whose output is read."""
         return Site.parse(self.pair.card.site).layer
 
-    def prompt(self, given: Input) -> Prompted:
+    async def prompt(self, given: Input) -> Prompted:
         """Tokenise a request's input; raises ``InputError`` where it is too long or cannot be read."""
         said = [given.text or ""] if given.messages is None else [message.content for message in given.messages]
         require_at_most(sum(map(len, said)), self.limits.max_input_chars, "characters of input", "max_input_chars")
         require_at_most(len(said), self.limits.max_messages, "messages", "max_messages")
-        return prompted(self.target, given)
+        async with self._tokenising:
+            return await asyncio.to_thread(prompted, self.target, given)
 
     async def vectors(self, client: str, ids: Sequence[int]) -> Tensor:
         """Read the raw vectors of a prompt at the pair's site; (T, D), float32."""
@@ -160,4 +162,4 @@ class Service:
 def require_at_most(came: int, most: int, what: str, limit: str) -> None:
     """Raise ``InputError`` where a request has more of something than this server takes."""
     if came > most:
-        raise InputError(f"{came:,} {what} came; expected at most {most:,} ({limit} of GET /). Send less.")
+        raise InputError(f"{came:,} {what} came; expected at most {most:,} ({limit}). Send less.")

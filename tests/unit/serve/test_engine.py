@@ -8,8 +8,9 @@ import threading
 import pytest
 import torch
 
-from nlakit.errors import BusyError
+from nlakit.errors import BusyError, InputError
 from nlakit.explanations import Outcome
+from nlakit.models.readings import ScoredExplanation
 from nlakit.models.sampler import Sample, Wish
 from nlakit.serve import engine
 from nlakit.serve.engine import TURN, Engine
@@ -112,6 +113,21 @@ def test_a_text_too_long_for_the_reconstructor_harms_nobody(pair, monkeypatch):
     with Engine(pair) as running:
         found = asyncio.run(ask(running))
     assert [item.score is None for item in found] == [False, True]
+
+
+def test_a_vector_that_cannot_be_read_fails_alone(pair):
+    """One client's broken vector is that client's error; whoever shares the batch has theirs."""
+
+    async def ask(running):
+        broken = vectors(2)
+        broken[0] = float("nan")
+        futures = running.describe("a", broken, [Wish(0.0, 4, 0)] * 2)
+        return await asyncio.gather(*futures, return_exceptions=True)
+
+    with Engine(pair) as running:
+        first, second = asyncio.run(ask(running))
+    assert isinstance(first, InputError)
+    assert isinstance(second, ScoredExplanation)
 
 
 def test_an_error_reaches_the_one_who_asked_and_nobody_else(pair):

@@ -44,6 +44,15 @@ def test_a_request_is_taken_whole_or_not_at_all():
     assert names(queue.take(10)) == ["1", "3", "2"]
 
 
+def test_a_request_for_nothing_leaves_nothing():
+    """A client whose every answer was known puts nothing in, and the next client has its turn."""
+    queue = FairQueue[Item](3)
+    queue.put("nothing", [])
+    queue.put("one", [Item("o")])
+
+    assert names(queue.take(4)) == ["o"]
+
+
 def test_those_who_left_take_no_place():
     """An abandoned item is dropped and does not count among the taken."""
     queue = FairQueue[Item](10)
