@@ -219,15 +219,17 @@ class GroundConfig(Settings):
     """Which claims of the teacher's text the warm start may learn: only those that the vectors bear out."""
 
     by: Literal["nothing", "likelihood", "swap", "probes"] = "nothing"
-    """``likelihood``: a first-round verbalizer finds the claim's value probable; ``swap``: a first-round reconstructor misses it
+    """``likelihood``: a first-round verbalizer does more than guess the value; ``swap``: a first-round reconstructor misses it
     when it is exchanged; ``probes``: a linear probe finds it (needs known truth); ``nothing`` keeps the teacher's text (LOG.md)."""
     claims: Literal["corpus", "frames"] = "corpus"
     """Who finds the claims in a text: the corpus's own reader, where it has one, or ``frames`` learnt from the texts alone."""
     threshold: Rate | None = None
-    """Score that a kept claim has to exceed; none for the sign's own: a probability of 0.2 by ``likelihood``
-    and of 0.5 by ``probes``, a rise of the error by 0.02 Var by ``swap``."""
+    """Score that a kept claim has to exceed; none for the sign's own: 0.2 of the way from the value's frequency to certainty
+    by ``likelihood`` and 0.5 of it by ``probes``, a rise of the error by 0.02 Var by ``swap``."""
     epochs: Rate = 1.0
     """Passes of the first round over the explanations, before anything is scored (our choice)."""
+    reuse: bool = False
+    """Whether the warm start goes on from the half that the first round taught, instead of beginning anew."""
     silence: str = "Unclear."
     """What stands in place of an explanation of which nothing is kept."""
 

@@ -28,10 +28,23 @@ Level = Literal["theme", "entity", "detail"]
 LEVELS: tuple[Level, ...] = ("theme", "entity", "detail")
 
 HELD_ABOVE = 0.5
-"""A vector holds a fact when a linear probe gives the fact's true value more than this probability."""
+"""A vector holds a fact when what a linear probe gives the fact's true value exceeds chance by more than this.
+
+See :func:`beyond_chance`.
+"""
 
 Truth = Mapping[str, Any]
 """What is true at one position; the layout is given at the top of this module."""
+
+
+def beyond_chance(probability: float, frequency: float) -> float:
+    """Return ``(p - f) / (1 - f)``: how far a probability goes from a value's own frequency towards certainty.
+
+    1 is certainty, 0 what anybody would guess who knows how often the value occurs, and below 0 lies what is less probable
+    than that. So one bound serves slots of two values and of hundreds. A value that is alone in its slot (f = 1) keeps its
+    probability: there, what a vector can hold is that the slot is spoken of at all.
+    """
+    return probability if frequency >= 1.0 else (probability - frequency) / (1.0 - frequency)
 
 
 class Verdict(StrEnum):

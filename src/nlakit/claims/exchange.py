@@ -9,7 +9,8 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from nlakit.claims.sentences import joined, sentences
@@ -38,6 +39,11 @@ class Pool:
             counts.setdefault(claim.slot, Counter())[claim.value] += 1
         return cls({slot: dict(sorted(found.items())) for slot, found in sorted(counts.items())})
 
+    def frequency(self, claim: Claim) -> float:
+        """Return how often the claim's slot has its value, as a share; 0 for a slot or value that was not seen."""
+        known = self.values.get(claim.slot, {})
+        return known.get(claim.value, 0) / sum(known.values()) if known else 0.0
+
     def others(self, claim: Claim, count: int, seed: int) -> list[str]:
         """Draw up to ``count`` different other values of the claim's slot, each as likely as it is frequent.
 
@@ -59,6 +65,39 @@ class Pool:
 def exchanged(text: str, claim: Claim, value: str) -> str:
     """Return the explanation with another value in the claim's place."""
     return text[: claim.value_start] + value + text[claim.value_end :]
+
+
+def guessed_anew(
+    text: str, claims: Sequence[Claim], failed: AbstractSet[int], pool: Pool, seed: int
+) -> tuple[str, list[Claim]]:
+    """Return the explanation with other values in the place of some claims, and every claim where it then stands.
+
+    ``failed`` are indices of ``claims``. A claim whose slot has no other value stays as it is, and so does one that
+    begins inside another that was exchanged.
+    """
+    edits: list[tuple[int, int, str]] = []
+    for index in sorted(failed, key=lambda index: claims[index].value_start):
+        claim = claims[index]
+        value = pool.others(claim, 1, seed)
+        if value and (not edits or claim.value_start >= edits[-1][1]):
+            edits.append((claim.value_start, claim.value_end, value[0]))
+
+    def moved(place: int) -> int:
+        return place + sum(len(value) - (end - start) for start, end, value in edits if end <= place)
+
+    edited = text
+    for start, end, value in reversed(edits):
+        edited = edited[:start] + value + edited[end:]
+    return edited, [
+        replace(
+            claim,
+            start=moved(claim.start),
+            text_span=edited[moved(claim.start) : moved(claim.end)],
+            value_start=moved(claim.value_start),
+            value_end=moved(claim.value_end),
+        )
+        for claim in claims
+    ]
 
 
 def without(text: str, claims: Sequence[Claim]) -> str:

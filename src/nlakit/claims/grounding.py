@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,16 +20,17 @@ import torch
 from torch import Tensor
 
 from nlakit.claims.anytext import STATEMENT
-from nlakit.claims.exchange import ClaimReader, Pool, without
+from nlakit.claims.exchange import ClaimReader, Pool, guessed_anew, without
 from nlakit.claims.leverage import leverages
 from nlakit.claims.likelihood import Span, span_log_probs, span_scores
 from nlakit.claims.probes import Probes
+from nlakit.config import derive_seed
 from nlakit.models.reconstructor import Reconstructor
 from nlakit.models.verbalizer import Verbalizer
-from nlakit.truth import Claim
+from nlakit.truth import Claim, beyond_chance
 
 ROUNDS = 4
-"""How often a text is scored anew without what failed: a claim may have looked probable only behind another that has gone."""
+"""How often what stays is scored: a claim may look probable only behind another that is a guess."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,8 @@ class Sign(Protocol):
     """Tells for each claim how far its vector bears it out."""
 
     @property
-    def repeats(self) -> bool:
-        """Whether a claim's score depends on the claims before it, so that texts are scored anew when some have gone."""
+    def guesses(self) -> Pool | None:
+        """What stands in the place of claims that failed, when the others are scored anew; None where those do not matter."""
 
     def scores(
         self, vectors_ND: Tensor, texts: Sequence[str], claims_N: Sequence[Sequence[Claim]], rows: Sequence[int]
@@ -56,17 +58,19 @@ class Sign(Protocol):
 
 @dataclass(frozen=True)
 class LikelihoodSign:
-    """The probability that a verbalizer taught the whole text gives a claim's value, given the vector and what stands before.
+    """How far a verbalizer taught the whole text goes beyond guessing a claim's value, given the vector and what stands before.
 
-    It is in [0, 1], and where it is below one half the vector leaves the value open: whoever writes it down guesses. A whole
-    statement can be worded in too many ways for that; it scores the probability that it was written of its own vector and
-    not of one of the others, each being as likely before: ``p / (p + mean of p under the others)``.
+    The probability of the value is held against the frequency of the value in its slot (:func:`~nlakit.truth.beyond_chance`):
+    at 1 the vector decides it, at 0 the vector says nothing about it, and whoever writes it down guesses. A whole statement
+    can be worded in too many ways for that; it scores the probability that it was written of its own vector and not of one
+    of the others, each being as likely before: ``p / (p + mean of p under the others)``.
     """
 
     verbalizer: Verbalizer
+    guesses: Pool
+    """The claims of the texts that the verbalizer was taught: how often each value occurs."""
     others_KD: Tensor
     """Vectors of other documents."""
-    repeats: bool = True
 
     def scores(
         self,
@@ -83,7 +87,7 @@ class LikelihoodSign:
             [
                 Score(own_share(found.log_prob, [log_probs[place] for log_probs in elsewhere]))
                 if claim.slot == STATEMENT
-                else Score(math.exp(found.log_prob), found.contradicted)
+                else Score(beyond_chance(math.exp(found.log_prob), self.guesses.frequency(claim)), found.contradicted)
                 for place, (claim, found) in enumerate(zip(claims, founds, strict=True))
             ]
             for claims, founds, elsewhere in zip(claims_N, found_N, elsewhere_N, strict=True)
@@ -117,7 +121,7 @@ class SwapSign:
     pool: Pool
     variance: float
     swaps: int = 2
-    repeats: bool = False
+    guesses: None = None
 
     def scores(
         self,
@@ -133,13 +137,13 @@ class SwapSign:
 
 @dataclass(frozen=True)
 class ProbeSign:
-    """The probability that a linear probe, fitted on other documents, gives the claim's value; needs a known truth."""
+    """How far a linear probe, fitted on other documents, goes beyond guessing the claim's value; needs a known truth."""
 
     probes: Mapping[int, Probes]
     """For each row the probes that were fitted without its document."""
     facts: Mapping[int, Mapping[str, str]]
     """What is true at each row."""
-    repeats: bool = False
+    guesses: None = None
 
     def scores(
         self,
@@ -157,7 +161,7 @@ class ProbeSign:
                 for claim in claims_N[place]:
                     check = checks.get(claim.slot)
                     true = check is not None and check.value == claim.value
-                    value = check.probability if check is not None and true else 0.0
+                    value = check.beyond_chance if check is not None and true else 0.0
                     found[place].append(Score(value, contradicted=check is not None and not true and check.held))
         return found
 
@@ -168,9 +172,14 @@ class Grounded:
 
     text: str
     judged: tuple[tuple[Claim, Score], ...]
-    """Every claim that was there, as it was scored when the text was whole."""
-    kept: int
-    """Claims that are left."""
+    """Every claim that was there, as it was scored in the teacher's own text."""
+    failed: frozenset[int]
+    """Which of them have gone."""
+
+    @property
+    def kept(self) -> int:
+        """How many claims are left."""
+        return len(self.judged) - len(self.failed)
 
 
 def ground(
@@ -185,29 +194,46 @@ def ground(
 ) -> list[Grounded]:
     """Take the claims whose score is not above the threshold out of each text; ``rows`` are their names for the sign.
 
-    What fails is taken out together, and what stays is scored again, up to ``rounds`` times, by a sign for which that matters.
+    Where the sign looks at the words before a claim, what stays is scored again, up to ``rounds`` times, with another guess in
+    the place of each claim that failed: what was probable only behind the guess fails too. The claims are exchanged and not
+    left out, since a text of a form that nobody was taught makes all of its words improbable (LOG.md).
     """
     rows = range(len(texts)) if rows is None else rows
-    current = list(texts)
-    judged: list[tuple[tuple[Claim, Score], ...]] = [()] * len(texts)
-    kept = [0] * len(texts)
-    unsettled = list(range(len(texts)))
-    for number in range(rounds if sign.repeats else 1):
-        claims_N = [reader.claims(current[place]) for place in unsettled]
-        given = [current[place] for place in unsettled]
-        scores_N = sign.scores(vectors_ND[unsettled], given, claims_N, [rows[place] for place in unsettled])
-        changed = []
-        for place, claims, scores in zip(unsettled, claims_N, scores_N, strict=True):
-            if number == 0:
-                judged[place] = tuple(zip(claims, scores, strict=True))
-            failed = [claim for claim, score in zip(claims, scores, strict=True) if not score.value > threshold]
-            kept[place] = len(claims) - len(failed)
-            if failed:
-                # Words around claims say nothing once all claims are gone.
-                current[place] = without(current[place], failed) if kept[place] else ""
-            if failed and kept[place]:
-                changed.append(place)
-        unsettled = changed
-        if not unsettled:
+    claims_N = [reader.claims(text) for text in texts]
+    judged_N = sign.scores(vectors_ND, texts, claims_N, rows)
+    failed_N = [_failed(scores, threshold) for scores in judged_N]
+    unsettled = [place for place, failed in enumerate(failed_N) if 0 < len(failed) < len(claims_N[place])]
+    for number in range(1, rounds):
+        if sign.guesses is None or not unsettled:
             break
-    return [Grounded(*found) for found in zip(current, judged, kept, strict=True)]
+        ids = [rows[place] for place in unsettled]
+        again = [
+            guessed_anew(
+                texts[place], claims_N[place], failed_N[place], sign.guesses, derive_seed(number, "ground", row)
+            )
+            for place, row in zip(unsettled, ids, strict=True)
+        ]
+        scores_N = sign.scores(vectors_ND[unsettled], [text for text, _ in again], [claims for _, claims in again], ids)
+        changed = []
+        for place, scores in zip(unsettled, scores_N, strict=True):
+            failed = failed_N[place] | _failed(scores, threshold)
+            if len(failed_N[place]) < len(failed) < len(claims_N[place]):
+                changed.append(place)
+            failed_N[place] = failed
+        unsettled = changed
+    return [
+        Grounded(_left(text, claims, failed), tuple(zip(claims, scores, strict=True)), frozenset(failed))
+        for text, claims, scores, failed in zip(texts, claims_N, judged_N, failed_N, strict=True)
+    ]
+
+
+def _failed(scores: Sequence[Score], threshold: float) -> set[int]:
+    """Return which of the claims of a text fail."""
+    return {index for index, score in enumerate(scores) if not score.value > threshold}
+
+
+def _left(text: str, claims: Sequence[Claim], failed: AbstractSet[int]) -> str:
+    """Return a text without the claims that failed; words around claims say nothing once all claims are gone."""
+    if failed and len(failed) == len(claims):
+        return ""
+    return without(text, [claims[index] for index in sorted(failed)]) if failed else text

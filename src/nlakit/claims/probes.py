@@ -25,7 +25,7 @@ from torch import Tensor
 
 from nlakit.config import derive_seed
 from nlakit.errors import InputError, missing_extra
-from nlakit.truth import HELD_ABOVE
+from nlakit.truth import HELD_ABOVE, beyond_chance
 from nlakit.vectors import unit
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ class SlotProbe:
     """Values seen in training, in the order of the probabilities."""
     majority: str
     """The most frequent value in training: what guessing without the vector would say."""
+    frequency_C: FloatArray
+    """How often each value occurs in training, as a share."""
     weights_DC: FloatArray
     bias_C: FloatArray
 
@@ -80,11 +82,18 @@ class FactCheck:
     """The value that the probe finds most probable."""
     majority: str | None
     """The slot's most frequent value in training."""
+    frequency: float = 0.0
+    """How often the true value occurs in training, as a share of the slot's rows."""
+
+    @property
+    def beyond_chance(self) -> float:
+        """How far the probe goes from the value's frequency towards certainty; negative where it speaks against the value."""
+        return beyond_chance(self.probability, self.frequency)
 
     @property
     def held(self) -> bool:
         """Whether the vector holds the fact."""
-        return self.probability > HELD_ABOVE
+        return self.beyond_chance > HELD_ABOVE
 
     @property
     def decoded(self) -> bool:
@@ -102,13 +111,13 @@ class Probes:
     training_rows: int
 
     def values(self, vectors_ND: Tensor, above: float) -> list[dict[str, str]]:
-        """Return for each row the likeliest value of each slot whose probability is above a bound."""
+        """Return for each row the likeliest value of each slot that lies further beyond chance than a bound."""
         standard_ND = (_directions(vectors_ND) - self.center_D) / self.scale_D
         found_N: list[dict[str, str]] = [{} for _ in vectors_ND]
         for slot, probe in self.slots.items():
             probability_NC = probe.probabilities(standard_ND)
             for row, best in enumerate(probability_NC.argmax(axis=1)):
-                if probability_NC[row, best] > above:
+                if beyond_chance(probability_NC[row, best], probe.frequency_C[best]) > above:
                     found_N[row][slot] = probe.classes[int(best)]
         return found_N
 
@@ -128,12 +137,14 @@ class Probes:
             index = {value: column for column, value in enumerate(probe.classes)}
             for row, probability_C in zip(rows, probe.probabilities(standard_ND[rows]), strict=True):
                 true = facts_N[row][slot]
+                column = index.get(true)
                 checks_N[row][slot] = FactCheck(
                     slot,
                     true,
-                    float(probability_C[index[true]]) if true in index else 0.0,
+                    0.0 if column is None else float(probability_C[column]),
                     probe.classes[int(probability_C.argmax())],
                     probe.majority,
+                    0.0 if column is None else float(probe.frequency_C[column]),
                 )
         return checks_N
 
@@ -174,19 +185,19 @@ def _fit_slot(
 ) -> SlotProbe:
     """Fit one slot: choose the penalty on the rows held back, then fit on all rows."""
     counts = Counter(values.tolist())
-    majority = min(counts, key=lambda value: (-counts[value], value))
     if len(counts) == 1:
         only = np.zeros((standard_ND.shape[1], 1))
-        return SlotProbe(slot, (majority,), majority, only, np.zeros(1))
+        value = next(iter(counts))
+        return SlotProbe(slot, (value,), value, np.ones(1), only, np.zeros(1))
     training_ND, training = standard_ND[~held_back], values[~held_back]
     best, best_loss = MANY_VALUES_PENALTY, float("inf")
     choosable = len(counts) <= MANY_VALUES and held_back.any() and len(set(training.tolist())) > 1
     for strength in PENALTIES if choosable else ():
-        candidate = _to_probe(slot, majority, _fit(regression, training_ND, training, strength))
+        candidate = _to_probe(slot, counts, _fit(regression, training_ND, training, strength))
         loss = _log_loss(candidate, standard_ND[held_back], values[held_back])
         if loss < best_loss:
             best, best_loss = strength, loss
-    return _to_probe(slot, majority, _fit(regression, standard_ND, values, best))
+    return _to_probe(slot, counts, _fit(regression, standard_ND, values, best))
 
 
 def _fit(regression: Any, standard_ND: FloatArray, values: npt.NDArray[np.str_], strength: float) -> LogisticRegression:
@@ -200,13 +211,16 @@ def _fit(regression: Any, standard_ND: FloatArray, values: npt.NDArray[np.str_],
     return model
 
 
-def _to_probe(slot: str, majority: str, model: LogisticRegression) -> SlotProbe:
+def _to_probe(slot: str, counts: Mapping[str, int], model: LogisticRegression) -> SlotProbe:
     """Copy the coefficients out; two classes come as one column, the other's being zero."""
     weights_DC, bias_C = np.asarray(model.coef_, dtype=np.float64).T, np.asarray(model.intercept_, dtype=np.float64)
     if weights_DC.shape[1] == 1:
         weights_DC = np.concatenate([np.zeros_like(weights_DC), weights_DC], axis=1)
         bias_C = np.concatenate([np.zeros_like(bias_C), bias_C])
-    return SlotProbe(slot, tuple(str(value) for value in model.classes_), majority, weights_DC, bias_C)
+    classes = tuple(str(value) for value in model.classes_)
+    seen_C = np.asarray([counts[value] for value in classes], dtype=np.float64)
+    majority = min(counts, key=lambda value: (-counts[value], value))
+    return SlotProbe(slot, classes, majority, seen_C / sum(counts.values()), weights_DC, bias_C)
 
 
 def _log_loss(probe: SlotProbe, standard_ND: FloatArray, values: npt.NDArray[np.str_]) -> float:

@@ -102,7 +102,7 @@ def similar_text(bench: Bench) -> list[Explanation] | None:
 
 
 def probes(bench: Bench) -> list[Explanation] | None:
-    """Say what linear probes find in the vector: every slot whose likeliest value has more than one half."""
+    """Say what linear probes find in the vector: every slot whose likeliest value is held."""
     speaker: object = bench.reader
     if bench.probes is None or not isinstance(speaker, Speaker):
         return None

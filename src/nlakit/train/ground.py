@@ -9,6 +9,7 @@ learns only from what is kept: a claim that the teacher made up, or that only th
     ground/
       shard-00000.parquet  as in annotate/, with the texts that are left
       scores.json          how many claims were kept, by slot and split
+      first-round/         with ``ground.reuse``: the half that the first round taught, for the warm start to go on with
 
 The first-round verbalizer learns from the split ``av`` and scores both ``av`` and ``ar``: as long as nearly the same
 share of claims is kept in both, it has learnt none of its texts by heart.
@@ -33,20 +34,22 @@ from nlakit.config import Recipe, derive_seed, fingerprint
 from nlakit.data import annotate
 from nlakit.data.annotate import load_explanations, read_annotations, write_annotations
 from nlakit.data.store import Store
-from nlakit.errors import ConfigError
+from nlakit.errors import ConfigError, RunError
 from nlakit.explanations import Outcome
 from nlakit.progress import Progress
 from nlakit.runs import RunFolder
 from nlakit.storage import write_json
 from nlakit.train.batches import permutation
+from nlakit.train.checkpoints import Checkpoints, State
 from nlakit.train.rewording import Reworder
 from nlakit.train.rounds import Beginning, reconstructor_half, taught_rows, training_statistics, verbalizer_half
-from nlakit.train.supervised import Job, train_half
+from nlakit.train.supervised import Half, Job, train_half
 from nlakit.truth import TruthReader
 
 STAGE = "ground"
+FIRST_ROUND = "first-round"
 THRESHOLDS = {"likelihood": 0.2, "swap": 0.02, "probes": 0.5}
-"""Score that a kept claim has to exceed: a probability, or what exchanging it costs in units of Var.
+"""Score that a kept claim has to exceed: a probability beyond chance, or what exchanging it costs in units of Var.
 
 A first round gives a low probability also to much that the vector holds: at 0.5 a tenth of the held facts goes unsaid (LOG.md).
 """
@@ -110,16 +113,16 @@ class Tally:
     splits: dict[str, Counter[str]] = field(default_factory=dict)
     """Claims, those kept and those contradicted, by split."""
     slots: dict[str, Counter[str]] = field(default_factory=dict)
-    """The same by slot, judged in the whole text."""
+    """The same by slot."""
 
-    def count(self, split: str, grounded: Grounded, threshold: float) -> None:
+    def count(self, split: str, grounded: Grounded) -> None:
         """Add one explanation."""
         self.explanations += 1
         self.silent += not grounded.kept
         contradicted = sum(score.contradicted for _, score in grounded.judged)
         self._add(self.splits, split, len(grounded.judged), grounded.kept, contradicted)
-        for claim, score in grounded.judged:
-            self._add(self.slots, claim.slot, 1, int(score.value > threshold), int(score.contradicted))
+        for index, (claim, score) in enumerate(grounded.judged):
+            self._add(self.slots, claim.slot, 1, int(index not in grounded.failed), int(score.contradicted))
 
     def add(self, record: dict[str, Any]) -> None:
         """Add what :meth:`record` returned of another tally."""
@@ -182,7 +185,7 @@ def _ground_shard(
     ids = [row_ids[row] for row in usable]
     found = ground([texts[row] for row in usable], store.vectors(ids), reader, sign, threshold=threshold, rows=ids)
     for row, grounded in zip(usable, found, strict=True):
-        tally.count(splits[row], grounded, threshold)
+        tally.count(splits[row], grounded)
         texts[row] = grounded.text or silence
     return table.set_column(table.schema.get_field_index("text"), table.schema.field("text"), pa.array(texts)), tally
 
@@ -219,19 +222,42 @@ def sign_of(recipe: Recipe, beginning: Beginning, folder: RunFolder, reader: Cla
     row_ids, texts = load_explanations(explained, split)
     rows = taught_rows(beginning.store, row_ids.tolist(), texts, verbalizer, config, recipe.seed, split)
     seed = derive_seed(recipe.seed, STAGE)
+    pool = Pool.of(claim for text in rows.texts for claim in reader.claims(text))
     with folder.metrics(STAGE) as metrics:
         checkpoints = folder.stage(STAGE).path / "checkpoints"
         job = Job(config, seed, metrics, checkpoints, progress, recipe.memory.fill)
         if split == "av":
-            train_half(verbalizer_half(verbalizer, rows, config, seed), job)
+            _teach(verbalizer_half(verbalizer, rows, config, seed), job, recipe, folder)
             others = permutation(len(rows.row_ids), seed, "others")[:OTHERS].tolist()
-            return LikelihoodSign(verbalizer, rows.vectors(others))
+            return LikelihoodSign(verbalizer, pool, rows.vectors(others))
         reconstructor = beginning.reconstructor()
         reworder = Reworder.of(recipe.corpus.name, 0.0)  # the texts as they are: their wording is not what is tested
-        train_half(reconstructor_half(reconstructor, rows, config, stats.variance, reworder, seed), job)
-    return SwapSign(
-        reconstructor, Pool.of(claim for text in rows.texts for claim in reader.claims(text)), stats.variance
-    )
+        _teach(reconstructor_half(reconstructor, rows, config, stats.variance, reworder, seed), job, recipe, folder)
+    return SwapSign(reconstructor, pool, stats.variance)
+
+
+def _teach(half: Half, job: Job, recipe: Recipe, folder: RunFolder) -> None:
+    """Do the first round of one half, and keep its weights if the warm start is to go on with them."""
+    steps, _ = train_half(half, job)
+    if recipe.ground.reuse:
+        _first_round(half, folder).save(State(steps))
+
+
+def take_up(half: Half, recipe: Recipe, folder: RunFolder) -> None:
+    """Load what the first round taught this half, if the recipe says so and there was a first round of it.
+
+    Raises RunError when that was made with another model or is gone.
+    """
+    taught = {"likelihood": "verbalizer", "swap": "reconstructor"}.get(recipe.ground.by)
+    if recipe.ground.reuse and half.name == taught and _first_round(half, folder).resume() is None:
+        path = folder.stage(STAGE).path
+        raise RunError(
+            f"{path / FIRST_ROUND} is gone, and the warm start is to go on from it; remove {path} to ground again"
+        )
+
+
+def _first_round(half: Half, folder: RunFolder) -> Checkpoints:
+    return Checkpoints(folder.stage(STAGE).path / FIRST_ROUND, {half.name: half.module}, {})
 
 
 def probe_sign(store: Store, truth: TruthReader, seed: int) -> ProbeSign:

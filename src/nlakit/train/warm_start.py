@@ -59,6 +59,7 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
         "prompts": prompts.model_dump(mode="json"),
         "adapters": recipe.adapters.model_dump(mode="json"),
         "warm_start": recipe.warm_start.model_dump(mode="json"),
+        "ground": recipe.ground.model_dump(mode="json") if recipe.ground.reuse else None,
         "seed": recipe.seed,
     }
     output = stage.path / "pair"
@@ -73,9 +74,12 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
     reworder = Reworder.of(recipe.corpus.name, recipe.warm_start.rewordings)
     with folder.metrics(STAGE) as metrics:
         job = Job(recipe.warm_start, recipe.seed, metrics, stage.path / "checkpoints", progress, recipe.memory.fill)
-        steps, written = train_half(verbalizer_half(verbalizer, rows["av"], job.config, job.seed), job)
-        half = reconstructor_half(reconstructor, rows["ar"], job.config, stats.variance, reworder, job.seed)
-        _, rebuilt = train_half(half, job, first_step=steps)
+        writes = verbalizer_half(verbalizer, rows["av"], job.config, job.seed)
+        rebuilds = reconstructor_half(reconstructor, rows["ar"], job.config, stats.variance, reworder, job.seed)
+        for half in (writes, rebuilds):
+            ground.take_up(half, recipe, folder)
+        steps, written = train_half(writes, job)
+        _, rebuilt = train_half(rebuilds, job, first_step=steps)
     figures = {
         **written,
         **rebuilt,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+import pytest
 from tests.unit.claims.making import claim_in
 
-from nlakit.claims.exchange import Pool, exchanged, tidy, without
+from nlakit.claims.exchange import Pool, exchanged, guessed_anew, tidy, without
 
 TEXT = "This is a story. About Mia, kept in the box, with Tom nearby."
 WHO = claim_in(TEXT, "who", "Mia", "entity", "About Mia")
@@ -18,11 +19,18 @@ FRIEND = claim_in(TEXT, "friend", "Tom", "entity", "with Tom nearby")
 def test_a_pool_counts_the_values_of_each_slot() -> None:
     """Values are counted by slot, and those of one slot say nothing of another."""
     pool = Pool.of([WHO, WHO, replace(WHO, value="Ada"), BOX])
-
     assert pool.values == {"container": {"box": 1}, "who": {"Ada": 1, "Mia": 2}}
     assert pool.others(BOX, 3, seed=0) == []
     assert pool.others(FRIEND, 3, seed=0) == []
     assert pool.others(WHO, 3, seed=0) == ["Ada"]
+
+
+def test_the_frequency_of_a_value_is_its_share_of_its_slot() -> None:
+    """What was never seen has none."""
+    pool = Pool.of([WHO, WHO, replace(WHO, value="Ada"), BOX])
+    assert pool.frequency(WHO) == pytest.approx(2 / 3)
+    assert pool.frequency(BOX) == 1.0
+    assert pool.frequency(replace(WHO, value="Ben")) == pool.frequency(replace(WHO, slot="mood")) == 0.0
 
 
 def test_other_values_are_drawn_as_often_as_they_are_found() -> None:
@@ -68,3 +76,25 @@ def test_tidying_leaves_a_tidy_text_alone() -> None:
     """Tidying twice is tidying once."""
     assert tidy(TEXT) == TEXT
     assert tidy("one, , two;.  three , four!") == tidy(tidy("one, , two;.  three , four!")) == "One, two. Three, four!"
+
+
+def test_guesses_are_exchanged_in_place_and_the_others_move_along() -> None:
+    """Every claim is found again where it stands in the new text; a slot without another value keeps its own."""
+    pool = Pool({"who": {"Mia": 1, "Bartholomew": 1}, "container": {"box": 2}, "friend": {"Tom": 1, "Al": 1}})
+    edited, claims = guessed_anew(TEXT, [WHO, BOX, FRIEND], {2, 0, 1}, pool, seed=0)
+    assert edited == "This is a story. About Bartholomew, kept in the box, with Al nearby."
+    assert [claim.text_span for claim in claims] == ["About Bartholomew", "kept in the box", "with Al nearby"]
+    assert [edited[claim.start : claim.end] for claim in claims] == [claim.text_span for claim in claims]
+    assert [edited[claim.value_start : claim.value_end] for claim in claims] == ["Bartholomew", "box", "Al"]
+    assert [claim.value for claim in claims] == ["Mia", "box", "Tom"]
+    assert guessed_anew(TEXT, [WHO, BOX], set(), pool, seed=0) == (TEXT, [WHO, BOX])
+
+
+def test_a_claim_inside_an_exchanged_one_is_not_exchanged_again() -> None:
+    """Words that have gone are not looked for."""
+    inner = claim_in(TEXT, "who", "Mia")
+    whole = claim_in(TEXT, "statement", "About Mia, kept in the box")
+    pool = Pool({"who": {"Mia": 1, "Ada": 1}, "statement": {"About Mia, kept in the box": 1, "Nothing": 1}})
+    edited, claims = guessed_anew(TEXT, [whole, inner, FRIEND], {0, 1}, pool, seed=0)
+    assert edited == "This is a story. Nothing, with Tom nearby."
+    assert (claims[0].text_span, claims[2].text_span) == ("Nothing", "with Tom nearby")

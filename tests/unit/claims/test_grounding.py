@@ -11,6 +11,7 @@ import torch
 from tests.unit.claims.making import KEYED, keyed_claims
 
 from nlakit.claims.anytext import FrameReader
+from nlakit.claims.exchange import Pool
 from nlakit.claims.grounding import LikelihoodSign, ProbeSign, Score, ground, own_share
 from nlakit.claims.likelihood import span_log_probs
 from nlakit.claims.probes import fit_probes
@@ -27,24 +28,27 @@ class Reader:
 
 @dataclass
 class Fixed:
-    """Scores by value; where a claim leans on another, it fails as soon as that has gone."""
+    """Scores by value; where a claim leans on another, it fails as soon as something else stands there."""
 
     by_value: dict[str, float]
     leans_on: dict[str, str] = field(default_factory=dict)
-    repeats: bool = True
-    asked: list[int] = field(default_factory=list)
+    guesses: Pool | None = field(default_factory=lambda: Pool({"place": {"park": 1, "mill": 2}, "mood": {"sad": 1}}))
+    asked: list[list[str]] = field(default_factory=list)
 
     def scores(
         self, vectors_ND: torch.Tensor, texts: Sequence[str], claims_N: Sequence[Sequence[Claim]], rows: Sequence[int]
     ) -> list[list[Score]]:
-        self.asked.append(len(texts))
+        self.asked.append(list(texts))
         return [
             [
-                Score(0.0 if (other := self.leans_on.get(c.value)) and other not in text else self.by_value[c.value])
+                Score(
+                    0.0 if (other := self.leans_on.get(c.value)) and other not in text
+                    else self.by_value.get(text[c.value_start : c.value_end], 0.0)
+                )
                 for c in claims
             ]
             for text, claims in zip(texts, claims_N, strict=True)
-        ]
+        ]  # fmt: skip
 
 
 def test_claims_that_fail_leave_and_the_rest_stays_readable() -> None:
@@ -55,19 +59,33 @@ def test_claims_that_fail_leave_and_the_rest_stays_readable() -> None:
     assert [(len(item.judged), item.kept) for item in found] == [(3, 2), (1, 1), (1, 0)]
 
 
-def test_a_claim_that_leant_on_another_is_scored_again() -> None:
-    """What was probable only behind a guess goes with the guess, and texts that are settled are not scored again."""
+def test_a_claim_that_leant_on_a_guess_fails_with_it() -> None:
+    """What stays is scored behind another guess, in a text of the same form; texts that are settled are not scored again."""
     sign = Fixed({"park": 0.1, "sad": 0.9, "cat": 0.9}, leans_on={"sad": "park"})
-    found = ground(["Place park, mood sad, animal cat.", "Animal cat."], VECTORS[:2], Reader(), sign, threshold=0.5)
-    assert found[0].text == "Animal cat."
-    assert sign.asked == [2, 1, 1]
+    texts = ["Place park, mood sad, animal cat.", "Animal cat.", "Place park, animal cat."]
+    found = ground(texts, VECTORS, Reader(), sign, threshold=0.5)
+    assert [item.text for item in found] == ["Animal cat.", "Animal cat.", "Animal cat."]
+    assert sign.asked == [
+        texts,
+        ["Place mill, mood sad, animal cat.", "Place mill, animal cat."],
+        # No other mood is known, so that the guess stays.
+        ["Place mill, mood sad, animal cat."],
+    ]
+    assert [item.failed for item in found] == [{0, 1}, set(), {0}]
+    assert [score.value for _, score in found[0].judged] == [0.1, 0.9, 0.9]
+
+
+def test_what_failed_once_does_not_come_back() -> None:
+    """Another guess may be as probable as it likes: the teacher's own claim is what was judged."""
+    sign = Fixed({"park": 0.1, "mill": 0.9, "cat": 0.9})
+    assert ground(["Place park, animal cat."], VECTORS[:1], Reader(), sign, threshold=0.5)[0].text == "Animal cat."
 
 
 def test_a_sign_that_does_not_look_at_the_text_is_asked_once() -> None:
     """Scores that cannot change are not computed again."""
-    sign = Fixed({"park": 0.1, "sad": 0.9}, leans_on={"sad": "park"}, repeats=False)
+    sign = Fixed({"park": 0.1, "sad": 0.9}, leans_on={"sad": "park"}, guesses=None)
     assert ground(["Place park, mood sad."], VECTORS[:1], Reader(), sign, threshold=0.5)[0].text == "Mood sad."
-    assert sign.asked == [1]
+    assert len(sign.asked) == 1
 
 
 def test_own_share_by_hand() -> None:
@@ -78,19 +96,20 @@ def test_own_share_by_hand() -> None:
 
 
 def test_a_value_is_scored_by_its_probability_and_a_statement_against_other_vectors() -> None:
-    """A frame's value has the probability of its tokens; a clause without a frame that of being about its own vector."""
+    """A frame's value has how far its tokens go beyond its frequency; a clause without a frame that it is of its own vector."""
     verbalizer = tiny_pair().verbalizer
     generator = torch.Generator().manual_seed(0)
     vectors_ND, others_KD = torch.randn((1, 32), generator=generator), torch.randn((3, 32), generator=generator)
     text = "Kept in the box. The cat sat."
     reader = FrameReader({"kept in the _": "detail"})
     claims = reader.claims(text)
-    scores = LikelihoodSign(verbalizer, others_KD).scores(vectors_ND, [text], [claims], [0])[0]
+    pool = Pool({"kept in the _": {"box": 1, "bag": 3}})
+    scores = LikelihoodSign(verbalizer, pool, others_KD).scores(vectors_ND, [text], [claims], [0])[0]
     spans = [[(claim.value_start, claim.value_end) for claim in claims]]
     value, clause = span_log_probs(verbalizer, vectors_ND, [text], spans)[0]
     elsewhere = [span_log_probs(verbalizer, other_D[None], [text], spans)[0][1] for other_D in others_KD]
     assert [claim.slot for claim in claims] == ["kept in the _", "statement"]
-    assert scores[0].value == pytest.approx(math.exp(value), rel=1e-4)
+    assert scores[0].value == pytest.approx((math.exp(value) - 0.25) / 0.75, rel=1e-4)
     assert scores[1].value == pytest.approx(own_share(clause, elsewhere), rel=1e-4)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -35,6 +36,9 @@ def test_probes_find_what_is_there_and_not_what_is_not() -> None:
     checks = probes.check(vectors_ND, facts)
     assert np.mean([check["shown"].held for check in checks]) > 0.98
     assert np.mean([check["shown"].decoded for check in checks]) > 0.98
+    # "yes" is true in seven of ten rows, so its probability is above one half whatever the vector holds.
+    assert np.mean([check["hidden"].probability > 0.5 for check in checks]) > 0.6
+    assert np.mean([check["hidden"].held for check in checks]) < 0.02
     right = np.mean([check["hidden"].decoded for check in checks])
     guessing = np.mean([check["hidden"].value == check["hidden"].majority for check in checks])
     assert right == pytest.approx(guessing, abs=0.08)
@@ -57,7 +61,8 @@ def test_probabilities_are_scikit_learns() -> None:
         model = LogisticRegression().fit(inputs, values)
         from nlakit.claims.probes import _to_probe
 
-        probe = _to_probe("slot", "0", model)
+        probe = _to_probe("slot", Counter(values.tolist()), model)
+        assert probe.frequency_C.tolist() == pytest.approx([float(np.mean(values == c)) for c in probe.classes])
         np.testing.assert_allclose(model.predict_proba(inputs), probe.probabilities(inputs), atol=1e-9)
 
 
@@ -70,10 +75,21 @@ def test_a_value_never_seen_in_training_is_not_held() -> None:
 
 
 def test_a_best_guess_is_not_yet_held() -> None:
-    """Held means more than 0.5 for the true value; the most probable of many values may have less."""
-    best = FactCheck("place", "park", 0.4, "park", "mill")
+    """Held means more than half the way from a value's frequency to certainty; the most probable of many may have less."""
+    best = FactCheck("place", "park", 0.4, "park", "mill", 0.1)
     assert (best.decoded, best.held) == (True, False)
-    assert FactCheck("place", "park", 0.51, "park", "mill").held
+    assert FactCheck("place", "park", 0.56, "park", "mill", 0.1).held
+    assert not FactCheck("place", "park", 0.74, "park", "park", 0.5).held
+    assert FactCheck("place", "park", 0.76, "park", "park", 0.5).held
+
+
+def test_what_stands_in_a_vector_is_listed_and_guesses_are_not() -> None:
+    """Values beyond the bound are returned; a frequent value of a slot that the vector does not hold is none."""
+    probes = fit_probes(*rows(400, 0))
+    vectors_ND, facts, _ = rows(50, 1)
+    found = probes.values(vectors_ND, 0.5)
+    assert np.mean([values.get("shown") == true["shown"] for values, true in zip(found, facts, strict=True)]) > 0.9
+    assert not any("hidden" in values for values in found)
 
 
 def test_a_rare_slot_gets_no_probe() -> None:

@@ -9,6 +9,10 @@ TRUTH = "Truth of claims"
 HELD = "What the vectors hold"
 
 _PROBES = "one linear probe a slot, fitted on training documents"
+_HOLDS = (
+    f"the probe of its slot gives the true value a probability p that lies more than {HELD_ABOVE} of the way from the value's "
+    "frequency f in training to certainty, (p - f) / (1 - f)"
+)
 
 
 def _level_measure(level: str, meaning: str) -> MeasureDefinition:
@@ -76,9 +80,8 @@ DEFINITIONS: tuple[MeasureDefinition, ...] = (
     MeasureDefinition(
         "claims_held",
         "claims about a held fact",
-        f"Share of the claims that speak about a fact which the vector holds: the probe of the claim's slot gives the true value "
-        f"more than {HELD_ABOVE}, whatever the claim says about it. A claim about a slot that has no truth at the position "
-        "counts as not held.",
+        f"Share of the claims that speak about a fact which the vector holds, whatever they say about it: {_HOLDS}. A claim "
+        "about a slot that has no truth at the position counts as not held.",
         "1: the explanation speaks only of what is there",
         "fraction",
         _PROBES,
@@ -88,8 +91,8 @@ DEFINITIONS: tuple[MeasureDefinition, ...] = (
     MeasureDefinition(
         "facts_mentioned",
         "held facts mentioned",
-        f"Of the facts that the probes find in the vectors (true value above {HELD_ABOVE}), the share that the explanation "
-        "states correctly. A failed output mentions nothing.",
+        "Of the facts that the vectors hold (see facts_held), the share that the explanation states correctly. A failed output "
+        "mentions nothing.",
         "1: the explanation says all that is there",
         "fraction",
         _PROBES,
@@ -99,7 +102,7 @@ DEFINITIONS: tuple[MeasureDefinition, ...] = (
     MeasureDefinition(
         "facts_held",
         "facts held",
-        f"Share of the facts true at the held-out positions that the probes find in the vectors (true value above {HELD_ABOVE}).",
+        f"Share of the facts true at the held-out positions that the vectors hold. A vector holds a fact when {_HOLDS}.",
         "1",
         "fraction",
         _PROBES,
