@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import torch
+from safetensors.torch import load_file
 from tests.unit.evaluate import toy
 
 from nlakit.config import Recipe
 from nlakit.data.annotate import load_explanations
-from nlakit.errors import ConfigError
+from nlakit.errors import ConfigError, RunError
 from nlakit.models.pair import Pair
 from nlakit.pipeline import run_stages, stages_of
 from nlakit.progress import Progress
 from nlakit.runs import RunFolder
 from nlakit.testing import tiny_recipe
-from nlakit.train import ground
+from nlakit.train import ground, warm_start
+from nlakit.train.supervised import Half, Job
 
 SILENT = Progress(silent=True)
 
@@ -100,3 +104,38 @@ def test_probes_need_a_truth(tmp_path: Path) -> None:
     run = prepared(recipe, tmp_path / "run")
     with pytest.raises(ConfigError, match="use likelihood or swap"):
         ground.run(recipe, run, SILENT)
+
+
+@pytest.mark.parametrize(("sign", "half"), [("likelihood", "verbalizer"), ("swap", "reconstructor")])
+def test_the_warm_start_goes_on_from_the_first_round_where_it_is_told_to(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sign: str, half: str
+) -> None:
+    """Before its first step the half has the weights of the first round, and without ``reuse`` those of the target."""
+    recipe = by(recipe, sign, reuse=True)
+    run = prepared(recipe, tmp_path / "run")
+    run_stages(recipe, run, SILENT, ["ground"])
+    first = load_file(next((run.path / "ground" / "first-round").glob(f"step-*/{half}.safetensors")))
+    begun: dict[str, dict[str, torch.Tensor]] = {}
+
+    def not_trained(part: Half, job: Job, *, first_step: int = 0) -> tuple[int, dict[str, float]]:
+        begun[part.name] = {name: tensor.clone() for name, tensor in part.module.state_dict().items()}
+        return 0, {}
+
+    monkeypatch.setattr(warm_start, "train_half", not_trained)
+    warm_start.run(recipe, run, SILENT)
+    assert all(torch.equal(begun[half][name], tensor) for name, tensor in first.items())
+    untouched = by(recipe, sign, reuse=False)
+    run_stages(untouched, prepared(untouched, tmp_path / "other"), SILENT, ["ground"])
+    assert not (tmp_path / "other" / "ground" / "first-round").exists()
+    warm_start.run(untouched, RunFolder(tmp_path / "other"), SILENT)
+    assert not all(torch.equal(begun[half][name], tensor) for name, tensor in first.items())
+
+
+def test_a_first_round_that_is_gone_is_missed(recipe: Recipe, tmp_path: Path) -> None:
+    """What the recipe promises to go on from is not silently replaced by a fresh start."""
+    recipe = by(recipe, "likelihood", reuse=True)
+    run = prepared(recipe, tmp_path / "run")
+    run_stages(recipe, run, SILENT, ["ground"])
+    shutil.rmtree(run.path / "ground" / "first-round")
+    with pytest.raises(RunError, match="first-round is gone"):
+        warm_start.run(recipe, run, SILENT)
