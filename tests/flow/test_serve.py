@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import socket
 import threading
 import time
@@ -19,7 +21,6 @@ from fastapi import FastAPI
 from nlakit.models.pair import Pair
 from nlakit.serve import engine
 from nlakit.serve.app import make_app
-from nlakit.serve.engine import Call
 from nlakit.serve.limits import Limits
 from nlakit.testing import tiny_pair
 
@@ -224,18 +225,64 @@ def test_a_name_that_is_not_its_own_is_refused(pair: Pair) -> None:
     """A page that points its own name at this machine gets nothing from a server without a token."""
     with served(pair, names={"127.0.0.1"}) as address:
         assert httpx.get(address).status_code == 200
-        assert httpx.get(address, headers={"host": "evil.example:80"}).status_code == 421
+        for host in ("evil.example:80", "127.0.0.1.evil.example", "", "[127.0.0.1", "x@evil.example"):
+            assert httpx.get(address, headers={"host": host}).status_code == 421, host
+    with served(pair, names={"::1"}) as address:
+        for host in ("[::1]", "[::1]:8321"):
+            assert httpx.get(address, headers={"host": host}).status_code == 200, host
+
+
+def test_too_many_answers_at_a_time_are_refused(pair: Pair) -> None:
+    """Whoever comes when as many are written as may be is told so at once, and can come back afterwards."""
+    app = make_app(pair, limits=Limits(streams=1))
+    body = {"text": TEXT, "completion_tokens": 2}
+    with running(app) as address, ThreadPoolExecutor(1) as others:
+        with held(app):
+            first = others.submit(httpx.post, f"{address}/completion", json=body, timeout=60)
+            until(lambda: app.state.service.engine.waiting == 1)
+            for stream in (False, True):
+                response = httpx.post(f"{address}/completion", json={**body, "stream": stream}, timeout=60)
+                assert response.status_code == 429
+                assert response.headers["retry-after"] == "1"
+        assert first.result().status_code == 200
+        assert httpx.post(f"{address}/completion", json=body, timeout=60).status_code == 200
+
+
+def test_what_fails_is_logged_and_not_shown(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The client gets a sentence without the reason, with the policy of every answer; the log gets the traceback."""
+
+    async def broken(*_: object) -> None:
+        raise ZeroDivisionError("the secret reason")
+
+    app = make_app(pair)
+    with running(app) as address, caplog.at_level(logging.ERROR, "nlakit.serve"):
+        monkeypatch.setattr(app.state.service, "score", broken)
+        body = {"description": "a red box", "activation": [1.0] * 32}
+        response = httpx.post(f"{address}/score", json=body)
+    assert (response.status_code, response.json()) == (500, {"detail": "the server failed; its log says why."})
+    assert "default-src 'self'" in response.headers["content-security-policy"]
+    assert "the secret reason" in caplog.text
 
 
 @contextmanager
 def held(app: FastAPI) -> Iterator[None]:
     """Keep the engine of a running application busy inside the block."""
-    gate = threading.Event()
-    app.state.service.engine._queue.put("holder", [Call(gate.wait)])
+    reached, gate = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        reached.set()
+        gate.wait()
+
+    holder = threading.Thread(target=lambda: asyncio.run(app.state.service.engine.call("holder", hold)))
+    holder.start()
     try:
+        assert reached.wait(20)
         yield
     finally:
         gate.set()
+        holder.join()
 
 
 def until(happened: Callable[[], bool]) -> None:

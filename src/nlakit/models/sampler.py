@@ -77,6 +77,16 @@ class _Draws:
     """Most tokens of each row; ``None`` where all have as many as ``uniform_RT`` has columns."""
     watch: Watch | None = None
 
+    def rows(self, start: int, end: int, watch: Watch | None) -> _Draws:
+        """Return those of some rows whose settings differ."""
+        one = self.temperature
+        return _Draws(
+            self.uniform_RT[start:end],
+            one[start:end] if isinstance(one, Tensor) else one,
+            None if self.limits_R is None else self.limits_R[start:end],
+            watch,
+        )
+
 
 @dataclass(slots=True)
 class _Decoded:
@@ -133,7 +143,7 @@ def sample(
 def sample_rows(
     verbalizer: Verbalizer, vectors_ND: Tensor, wishes: Sequence[Wish], *, watch: Watch | None = None
 ) -> list[Sample]:
-    """Sample one explanation for every vector in one batch, each drawn as its wish says.
+    """Sample one explanation for every vector, each drawn as its wish says, as many together as the cache may hold.
 
     A row that ``watch`` gives up ends where it is and counts as cut off. Raises as :func:`sample` does.
     """
@@ -157,9 +167,26 @@ def sample_rows(
         torch.tensor([wish.max_new_tokens for wish in wishes], device=verbalizer.device),
         watch,
     )
+    decoder, made = _Decoder(verbalizer, keep=False), list[Sample]()
     with _sampling(verbalizer):
         shared = prefix_cache(verbalizer.model, verbalizer.shared_ids)
-        return _finish(verbalizer, _Decoder(verbalizer, keep=False).run(shared, vectors_ND, 1, draws))
+        step = max(1, _rows_that_fit(shared, len(verbalizer.prompt_ids) + limit, len(wishes)))
+        for start in range(0, len(wishes), step):
+            part = draws.rows(start, start + step, watch and _watch_part(watch, made, len(wishes)))
+            made += _finish(verbalizer, decoder.run(shared, vectors_ND[start : start + step], 1, part))
+    return made
+
+
+def _watch_part(watch: Watch, before: Sequence[Sample], total: int) -> Watch:
+    """Show ``watch`` all rows while a part of them is decoded: those before it have ended, those behind it have no token."""
+    start, written = len(before), [sample.ids for sample in before]
+
+    def part(ids: list[list[int]], ended: list[bool]) -> list[int]:
+        behind = total - start - len(ids)
+        gone = watch([*written, *ids, *([[]] * behind)], [*([True] * start), *ended, *([False] * behind)])
+        return [row - start for row in gone if start <= row < start + len(ids)]
+
+    return part
 
 
 @contextmanager

@@ -1,11 +1,10 @@
 """The HTTP application: the routes, the guard in front of them, and what an error becomes.
 
-Every error of a user is a sentence under ``detail`` with the status that fits it, and none of ours shows its inside.
+Every error of a user is a sentence under ``detail`` with the status that fits it; for ours the guard answers.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
@@ -25,7 +24,6 @@ from nlakit.serve.service import Service
 
 STATUS = ((BusyError, 429), (UnavailableError, 503), (InputError, 400), (UserError, 400))
 """The status of each kind of error; the first that fits."""
-log = logging.getLogger("nlakit.serve")
 
 
 def make_app(
@@ -64,10 +62,5 @@ def make_app(
     async def say(_request: Request, error: UserError) -> JSONResponse:
         status = next(code for kind, code in STATUS if isinstance(error, kind))
         return JSONResponse({"detail": str(error)}, status, headers={"Retry-After": "1"} if status == 429 else None)
-
-    @app.exception_handler(Exception)
-    async def hide(request: Request, error: Exception) -> JSONResponse:
-        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return JSONResponse({"detail": "the server failed; its log says why."}, 500)
 
     return app

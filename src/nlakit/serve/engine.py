@@ -22,6 +22,7 @@ from typing import Any, Generic, Self, TypeVar
 import torch
 from torch import Tensor
 
+from nlakit.errors import BusyError
 from nlakit.models.pair import Pair
 from nlakit.models.readings import ScoredExplanation
 from nlakit.models.sampler import Watch, Wish, sample_rows
@@ -103,6 +104,8 @@ class Engine:
         self.limits = limits or Limits()
         self._queue: FairQueue[Work[Any]] = FairQueue(self.limits.waiting)
         self._streams: list[Stream] = []
+        self._open: set[Stream] = set()
+        """Streams that somebody still reads, waiting ones included; changed on the event loop and on the engine's thread."""
         self._thread = threading.Thread(target=self._run, name="nlakit-engine", daemon=True)
 
     def __enter__(self) -> Self:
@@ -151,13 +154,20 @@ class Engine:
     def stream(self, client: str, parts: Iterator[Part]) -> AsyncGenerator[Part]:
         """Queue an iterator to run on the engine's thread, and return its parts; it is closed when the reader leaves.
 
-        Raises ``BusyError`` at once when the queue has no room.
+        Raises ``BusyError`` at once when the queue has no room, and when too many others are being read.
         """
+        if len(self._open) >= self.limits.streams:
+            raise BusyError(
+                f"{len(self._open)} answers are being written already; expected at most {self.limits.streams} at a time. Ask again "
+                "in a moment."
+            )
         loop, made = asyncio.get_running_loop(), asyncio.Queue[tuple[Part] | None]()
         item = Stream(parts, lambda part: loop.call_soon_threadsafe(made.put_nowait, (part,)))
         # The end comes through the same door as the parts, so that none is overtaken.
         item.future.add_done_callback(lambda _: loop.call_soon_threadsafe(made.put_nowait, None))
         self._queue.put(client, [item])
+        self._open.add(item)
+        item.future.add_done_callback(lambda _: self._open.discard(item))
 
         async def read() -> AsyncGenerator[Part]:
             try:
@@ -214,7 +224,11 @@ class Engine:
         def watch(ids: list[list[int]], ended: list[bool]) -> list[int]:
             nonlocal steps
             steps += 1
-            shown = [row for row, item in enumerate(items) if item.on_text and not ended[row] and not item.abandoned]
+            shown = [
+                row
+                for row, item in enumerate(items)
+                if item.on_text and ids[row] and not ended[row] and not item.abandoned
+            ]
             if steps % SHOW_EVERY == 0 and shown:
                 texts = self.pair.verbalizer.parse_batch([ids[row] for row in shown], [False] * len(shown))
                 for row, explanation in zip(shown, texts, strict=True):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import logging
 from collections.abc import Collection
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers, MutableHeaders
@@ -14,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from nlakit.serve.limits import Limits
 
 TOKEN_HEADER = "X-SECRET-KEY"  # noqa: S105 - a header's name
+log = logging.getLogger("nlakit.serve")
 _POLICY = {
     "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -61,7 +64,7 @@ class Guard:
             if begun.done():  # an answer that has begun ends by itself, or with its reader
                 await asyncio.wait({work, left}, return_when=asyncio.FIRST_COMPLETED)
             if work.done():
-                work.result()
+                await self._end(work, scope, receive, answer, begun=started.is_set())
                 return
             late = not visit.left.is_set() and not started.is_set()
             work.cancel()
@@ -73,13 +76,25 @@ class Guard:
                 task.cancel()
             visit.end()
 
+    async def _end(
+        self, work: asyncio.Future[None], scope: Scope, receive: Receive, answer: Send, *, begun: bool
+    ) -> None:
+        """Answer for a route that failed, without showing why; one that has begun to answer is cut off."""
+        error = work.exception()
+        if error is None:
+            return
+        if begun:
+            raise error
+        log.error("%s %s failed", scope["method"], scope["path"], exc_info=error)
+        await _detail(500, "the server failed; its log says why.")(scope, receive, answer)
+
     async def _late(self, scope: Scope, receive: Receive, answer: Send) -> None:
         said = f"this took longer than {self.limits.request_seconds:g} seconds and was given up; ask for fewer positions or tokens."
         await JSONResponse({"detail": said}, 504)(scope, receive, answer)
 
     def _refusal(self, headers: Headers, method: str) -> JSONResponse | None:
         """Return the answer to a request for another host, without the token, or with a body that is too long or does not say."""
-        host = headers.get("host", "").rsplit(":", 1)[0]
+        host = _host(headers.get("host", ""))
         if self.names is not None and host not in self.names:
             return _detail(421, f"this server is not {host!r:.100}; ask for it as {', '.join(sorted(self.names))}.")
         came = headers.get(TOKEN_HEADER, "")
@@ -124,6 +139,14 @@ class _Visit:
         while (await self._receive())["type"] != "http.disconnect":
             pass
         self.left.set()
+
+
+def _host(header: str) -> str:
+    """Return the host that a header names, without port and brackets; what cannot be read is the name of nobody."""
+    try:
+        return urlsplit(f"//{header}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def _detail(status: int, said: str, **headers: Any) -> JSONResponse:

@@ -19,6 +19,8 @@ class Limits:
     max_body_bytes: int = 16 * 2**20
     waiting: int = 4_096
     """Explanations that may wait, of all clients together; more are refused at once with 429."""
+    streams: int = 32
+    """Answers of the target that may be written at the same time, those that wait for their turn included; more are refused."""
     batch_rows: int = 128
     """Explanations that are decoded together."""
     request_seconds: float = 120.0

@@ -17,7 +17,7 @@ from nlakit.serve.limits import Limits
 
 TOKEN_VARIABLE = "NLAKIT_TOKEN"  # noqa: S105 - a variable's name
 SHORTEST_TOKEN = 16
-LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True, slots=True)

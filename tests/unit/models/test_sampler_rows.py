@@ -7,6 +7,7 @@ import torch
 
 from nlakit.errors import InputError
 from nlakit.explanations import Outcome
+from nlakit.models import sampler
 from nlakit.models.sampler import Wish, sample, sample_rows
 from nlakit.testing import tiny_pair
 
@@ -45,6 +46,25 @@ def test_rows_at_temperature_0_are_those_of_sample(verbalizer):
     mixed = sample_rows(verbalizer, vectors(4), [*[Wish(0.0, 12, row) for row in range(3)], Wish(1.5, 12, 3)])
 
     assert [item.ids for item in greedy] == [item.ids for item in mixed[:3]]
+
+
+def test_rows_that_do_not_fit_together_are_drawn_in_parts(verbalizer, monkeypatch):
+    """With room for two rows the five come out as before, and whoever watches sees them all and can leave at any time."""
+    together = sample_rows(verbalizer, vectors(5), WISHES)
+    monkeypatch.setattr(sampler, "_rows_that_fit", lambda *_: 2)
+    last: list[list[int]] = []
+
+    def watch(ids: list[list[int]], ended: list[bool]) -> list[int]:
+        nonlocal last
+        assert len(ids) == len(ended) == 5
+        assert all(len(new) >= len(old) for new, old in zip(ids, last, strict=False))
+        last = ids
+        return [0, 4] if ids[3] else []
+
+    found = sample_rows(verbalizer, vectors(5), WISHES, watch=watch)
+    assert [item.ids for item in found[:4]] == [item.ids for item in together[:4]]
+    assert last[:2] == [item.ids for item in found[:2]]
+    assert len(found[4].ids) == 1
 
 
 def test_whoever_watches_sees_every_step_and_can_leave(verbalizer):
