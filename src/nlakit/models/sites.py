@@ -89,6 +89,19 @@ class Site:
         raise InternalError(f"block {self.layer} of {target.name!r} never ran.")
 
     @contextmanager
+    def watch(self, target: Target) -> Iterator[list[Tensor]]:
+        """Look on while the target runs: inside, each forward pass adds the raw output of block K, ``vectors_BTD``, to the list."""
+        self.check(target)
+        seen: list[Tensor] = []
+        hook = target.blocks[self.layer].register_forward_hook(
+            lambda _module, _inputs, output: seen.append(block_output(output))
+        )
+        try:
+            yield seen
+        finally:
+            hook.remove()
+
+    @contextmanager
     def write(self, target: Target, vectors_BD: Tensor, positions_B: Tensor) -> Iterator[None]:
         """Let the target go on from other vectors: inside, text b of each forward pass has ``vectors_BD[b]`` at its position.
 

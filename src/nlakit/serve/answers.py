@@ -1,21 +1,36 @@
 """What the target writes after a prompt, token by token.
 
-Axes: T tokens, V vocabulary.
+Axes: T tokens, D width of a vector, V vocabulary.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
 from nlakit.config import derive_seed
+from nlakit.models.adapters import switch
 from nlakit.models.sampler import invert
+from nlakit.models.sites import Site
 from nlakit.models.target import Target
 from nlakit.models.verbalizer import configured_ends
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One token of an answer."""
+
+    token_id: int
+    read_TD: Tensor | None
+    """Raw vectors, in float32, of the tokens that were read to find it: those of the prompt, and later the one token before it.
+
+    ``None`` where no site is watched.
+    """
 
 
 def answer(
@@ -26,25 +41,36 @@ def answer(
     temperature: float,
     seed: int = 0,
     changed: AbstractContextManager[None] | None = None,
-) -> Iterator[int]:
+    site: Site | None = None,
+) -> Iterator[Step]:
     """Yield the tokens that the target writes after a prompt, an end token included, as many as its window holds at most.
 
     ``temperature`` 0 takes the likeliest token. ``changed`` is entered while the prompt is read and not afterwards: a hook that
-    writes other vectors into it. The last token of the prompt is read with the rest.
+    writes other vectors into it. With a ``site`` each token comes with the vectors that were read there.
     """
-    ends = {*configured_ends(target.model), target.tokenizer.eos_token_id}
+    ends = answer_ends(target)
     generator = torch.Generator().manual_seed(derive_seed(seed, "answer"))
     cache = DynamicCache(config=target.model.config)
     given = list(ids)
     for number in range(min(max_new_tokens, target.max_positions - len(ids))):
-        with torch.inference_mode(), changed if changed is not None and number == 0 else nullcontext():
+        with (
+            torch.inference_mode(),
+            changed if changed is not None and number == 0 else nullcontext(),
+            nullcontext() if site is None else site.watch(target) as seen,
+        ):
+            switch(target.model, None)  # others run between two tokens, and may have left an adapter on
             tokens_1T = torch.tensor([given], device=target.device)
             out = target.model(input_ids=tokens_1T, past_key_values=cache, use_cache=True, logits_to_keep=1)
             token = _draw(out.logits[0, -1].float(), temperature, generator)
-        yield token
+        yield Step(token, seen[0][0].float().cpu() if seen else None)
         if token in ends:
             return
         given = [token]
+
+
+def answer_ends(target: Target) -> set[int]:
+    """Return the tokens with which a target ends an answer."""
+    return {*configured_ends(target.model), target.tokenizer.eos_token_id}
 
 
 def _draw(logits_V: Tensor, temperature: float, generator: torch.Generator) -> int:

@@ -21,6 +21,7 @@ from nlakit.serve.engine import Engine
 from nlakit.serve.guard import Guard
 from nlakit.serve.limits import Limits
 from nlakit.serve.service import Service
+from nlakit.serve.v1 import routes
 
 STATUS = ((BusyError, 429), (UnavailableError, 503), (InputError, 400), (UserError, 400))
 """The status of each kind of error; the first that fits."""
@@ -50,6 +51,7 @@ def make_app(
 
     app = FastAPI(title="nlakit", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.include_router(reference.router)
+    app.include_router(routes.router)
     app.add_middleware(Guard, token=token, names=names, limits=limits)
 
     @app.exception_handler(RequestValidationError)

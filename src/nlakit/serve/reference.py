@@ -9,22 +9,21 @@ Axes: N vectors, D width of a vector.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from fastapi import APIRouter, Depends, Request
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter
 from pydantic import BaseModel
 from torch import Tensor
 
-from nlakit.errors import InputError, UserError
+from nlakit.errors import InputError
 from nlakit.models.pair import resolve_positions
 from nlakit.models.readings import ScoredExplanation
 from nlakit.models.sampler import Wish
+from nlakit.serve.http import Client, Served, events
 from nlakit.serve.prompted import Prompted
 from nlakit.serve.service import Partial, Service, require_at_most
 from nlakit.serve.wire import (
@@ -52,24 +51,6 @@ SMALLEST_NORM, LARGEST_NORM = 1e-12, 1e12
 router = APIRouter()
 
 
-def service_of(request: Request) -> Service:
-    """The service that the application was made with."""
-    found: Service = request.app.state.service
-    return found
-
-
-def client_of(request: Request) -> str:
-    """Who asks, for fairness: the address that the request came from, and on this machine the connection."""
-    if request.client is None:
-        return "unknown"
-    host, port = request.client
-    return f"{host} {port}" if host in ("127.0.0.1", "::1") else host
-
-
-Served = Annotated[Service, Depends(service_of)]
-Client = Annotated[str, Depends(client_of)]
-
-
 @router.get("/")
 def status(service: Served) -> dict[str, Any]:
     """Say what is served, and what is taken at most."""
@@ -80,7 +61,7 @@ def status(service: Served) -> dict[str, Any]:
         "verbalizer_model": card.name,
         "d_model": card.target.d_model,
         "source_model": card.target.model if target is None else target.name,
-        "extraction_layer": service.layer,
+        "extraction_layer": service.site.layer,
         "reconstructor_available": True,
         "completion_available": target is not None,
         "limits": {
@@ -121,7 +102,7 @@ async def extract(given: Input, service: Served, client: Client) -> ExtractRespo
         )
         for row, vector_D in zip(found.rows, vectors_ND, strict=True)
     ]
-    return ExtractResponse(layer_index=service.layer, tokens=tokens)
+    return ExtractResponse(layer_index=service.site.layer, tokens=tokens)
 
 
 @router.post("/explain", response_model=ExplainResponse)
@@ -136,7 +117,7 @@ async def explain(given: ExplainRequest, service: Served, client: Client) -> Any
     written = await service.write(client, vectors_ND, wishes, partial=given.stream)
 
     async def frames() -> AsyncIterator[BaseModel | dict[str, Any]]:
-        yield {"layer_index": service.layer, "total": len(positions), "prompt_length": len(found)}
+        yield {"layer_index": service.site.layer, "total": len(positions), "prompt_length": len(found)}
         async with aclosing(written) as items:
             async for item in items:
                 if isinstance(item, Partial):
@@ -145,9 +126,9 @@ async def explain(given: ExplainRequest, service: Served, client: Client) -> Any
                     yield _explained(found, positions[item.row], vectors_ND[item.row], item.explanation)
 
     if given.stream:
-        return _events(frames())
+        return events(frames())
     results = {frame.position: frame async for frame in frames() if isinstance(frame, ExplainedToken)}
-    return ExplainResponse(layer_index=service.layer, results=[results[position] for position in positions])
+    return ExplainResponse(layer_index=service.site.layer, results=[results[position] for position in positions])
 
 
 @router.post("/describe", response_model=DescribeResponse)
@@ -167,7 +148,7 @@ async def describe(given: DescribeRequest, service: Served, client: Client) -> A
                     yield {"index": item.row, **_described(item.explanation).model_dump()}
 
     if given.stream:
-        return _events(frames())
+        return events(frames())
     results = {frame.pop("index"): frame async for frame in frames()}
     return DescribeResponse(results=[Described(**results[row]) for row in range(len(results))])
 
@@ -208,13 +189,13 @@ async def completion(given: CompletionRequest, service: Served, client: Client) 
         }
         written: list[int] = []
         async with aclosing(parts) as tokens:
-            async for token_id in tokens:
+            async for step in tokens:
                 said = tokenizer.decode(written)
-                written.append(token_id)
+                written.append(step.token_id)
                 piece = tokenizer.decode(written)[len(said) :]
                 row = {
                     "token": piece,
-                    "token_id": token_id,
+                    "token_id": step.token_id,
                     "position": len(found) + len(written) - 1,
                     "generated": True,
                 }
@@ -222,7 +203,7 @@ async def completion(given: CompletionRequest, service: Served, client: Client) 
         yield {"type": "text", "text": tokenizer.decode(written, skip_special_tokens=True)}
 
     if given.stream:
-        return _events(frames())
+        return events(frames())
     tokens: list[dict[str, Any]] = []
     text = ""
     async for frame in frames():
@@ -267,18 +248,3 @@ def _described(explanation: ScoredExplanation) -> Described:
         mse=None if score is None else score.error,
         cosine_similarity=None if score is None else score.cosine,
     )
-
-
-def _events(frames: AsyncIterator[BaseModel | dict[str, Any]]) -> StreamingResponse:
-    """Send frames as server-sent events; an error that comes up in the middle is a last frame ``{"error": sentence}``."""
-
-    async def lines() -> AsyncIterator[str]:
-        try:
-            async for frame in frames:
-                written = frame.model_dump_json() if isinstance(frame, BaseModel) else json.dumps(frame)
-                yield f"data: {written}\n\n"
-        except UserError as error:
-            yield f"data: {json.dumps({'error': str(error)})}\n\n"
-        yield "data: [DONE]\n\n"
-
-    return StreamingResponse(lines(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -21,7 +22,7 @@ from nlakit.models.readings import Score, ScoredExplanation
 from nlakit.models.sampler import Wish
 from nlakit.models.sites import Site
 from nlakit.models.target import Target
-from nlakit.serve.answers import answer
+from nlakit.serve.answers import Step, answer, answer_ends
 from nlakit.serve.cache import ReadingCache, content_key
 from nlakit.serve.engine import Engine
 from nlakit.serve.limits import Limits
@@ -73,9 +74,14 @@ class Service:
         return self.pair.target
 
     @property
-    def layer(self) -> int:
-        """The block whose output is read."""
-        return Site.parse(self.pair.card.site).layer
+    def ends(self) -> set[int]:
+        """Tokens with which the target ends an answer."""
+        return answer_ends(self.target)
+
+    @property
+    def site(self) -> Site:
+        """Where the target is read."""
+        return Site.parse(self.pair.card.site)
 
     async def prompt(self, given: Input) -> Prompted:
         """Tokenise a request's input; raises ``InputError`` where it is too long or cannot be read."""
@@ -87,7 +93,7 @@ class Service:
 
     async def vectors(self, client: str, ids: Sequence[int]) -> Tensor:
         """Read the raw vectors of a prompt at the pair's site; (T, D), float32."""
-        target, site = self.target, Site.parse(self.pair.card.site)
+        target, site = self.target, self.site
 
         def read() -> Tensor:
             with torch.inference_mode():
@@ -152,10 +158,26 @@ class Service:
         return score
 
     def answer(
-        self, client: str, ids: Sequence[int], *, max_new_tokens: int, temperature: float, seed: int = 0
-    ) -> AsyncGenerator[int]:
-        """Yield what the target writes after a prompt, token by token."""
-        parts = answer(self.target, ids, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
+        self,
+        client: str,
+        ids: Sequence[int],
+        *,
+        max_new_tokens: int,
+        temperature: float,
+        seed: int = 0,
+        site: Site | None = None,
+        changed: AbstractContextManager[None] | None = None,
+    ) -> AsyncGenerator[Step]:
+        """Yield what the target writes after a prompt, token by token; ``site`` and ``changed`` are those of ``answer``."""
+        parts = answer(
+            self.target,
+            ids,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            seed=seed,
+            site=site,
+            changed=changed,
+        )
         return self.engine.stream(client, parts)
 
 

@@ -1,0 +1,225 @@
+"""Live readings: the target answers, and while it writes, chosen tokens of its answer are read.
+
+The vector at a token is known when the token has been read, that is, one step after it was written; then its reading is
+queued like everybody's, and comes as soon as it is done, between the words of the answer.
+
+Axes: T tokens, D width of a vector.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from nlakit.errors import UserError
+from nlakit.models.readings import Reading
+from nlakit.serve.prompted import Prompted
+from nlakit.serve.service import Service
+from nlakit.serve.v1.readings import Wanted, read_vectors
+from nlakit.serve.v1.wire import ReadWhere
+from nlakit.serve.wire import TokenRow
+
+LONGEST_WORD = 64
+"""Characters before the end of an answer in which a watched word may begin."""
+SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？")
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A piece of the answer; empty where a character is not whole yet."""
+
+    text: str
+    token_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The end of an answer."""
+
+    reason: str
+    """``stop``, or ``length`` where there was no room for more."""
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A reading that could not be had; the answer goes on."""
+
+    position: int
+    error: str
+
+
+@dataclass
+class Rule:
+    """Says which tokens of an answer are read."""
+
+    where: ReadWhere
+    fired: int = 0
+    _words: re.Pattern[str] | None = field(init=False)
+    _seen: int = 0
+    """Characters of the answer, white space at its end left out, that were looked at before."""
+
+    def __post_init__(self) -> None:
+        words = "|".join(re.escape(word.strip()) for word in self.where.watch if word.strip())
+        self._words = re.compile(rf"(?<!\w)(?:{words})(?!\w)", re.IGNORECASE) if words else None
+
+    def fires(self, index: int, text: str) -> bool:
+        """Whether the token is read with which ``text``, the answer so far, ends; ``index`` counts its tokens from 0."""
+        where, said = self.where, text.rstrip()
+        seen, self._seen = self._seen, len(said)
+        if self.fired >= where.most:
+            return False
+        wanted = where.every is not None and (index + 1) % where.every == 0
+        if len(said) > seen:
+            wanted |= where.sentence_ends and said.endswith(SENTENCE_ENDS)
+            wanted |= self._words is not None and any(
+                match.end() > seen for match in self._words.finditer(said, max(0, seen - LONGEST_WORD))
+            )
+        self.fired += wanted
+        return wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """How an answer is written."""
+
+    max_new_tokens: int
+    temperature: float
+    seed: int
+    stops: Sequence[str] = ()
+
+
+async def answer_with_readings(
+    service: Service, client: str, prompt: Prompted, how: Answering, where: ReadWhere | None
+) -> AsyncGenerator[Word | Reading | Failed | Ended]:
+    """Yield the words of an answer and, between them, the readings of its tokens; the last item says how it ended.
+
+    Raises ``BusyError`` at once when the queue has no room for the answer. Readings for which it has none are told of and
+    left out.
+    """
+    steps = service.answer(
+        client,
+        prompt.ids,
+        max_new_tokens=how.max_new_tokens,
+        temperature=how.temperature,
+        seed=how.seed,
+        site=None if where is None else service.site,
+    )
+    rule = Rule(where or ReadWhere())
+    made: asyncio.Queue[Word | Reading | Failed | Ended | BaseException] = asyncio.Queue()
+    grown, vectors = _Grown(service, prompt), list[Tensor]()
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def read(position: int) -> None:
+        try:
+            wanted = Wanted([position], rule.where.samples, rule.where.temperature)
+            found = await read_vectors(service, client, grown.prompt(position), torch.cat(vectors), wanted)
+            async with aclosing(found) as readings:
+                async for reading in readings:
+                    if isinstance(reading, Reading):
+                        made.put_nowait(reading)
+        except UserError as error:
+            made.put_nowait(Failed(position, str(error)))
+
+    async def write() -> None:
+        due: int | None = None
+        reason = "length"
+        async with aclosing(steps) as written:
+            async for step in written:
+                if step.read_TD is not None:
+                    vectors.append(step.read_TD)
+                if due is not None:  # now the vector of the token before is there
+                    tasks.add(asyncio.create_task(read(due)))
+                    due = None
+                piece = grown.add(step.token_id)
+                ended = grown.ends(how.stops)
+                made.put_nowait(Word(piece if ended is None else grown.cut(ended, piece), step.token_id))
+                if where is not None and rule.fires(len(grown.ids) - 1, grown.text):
+                    due = len(prompt) + len(grown.ids) - 1
+                if ended is not None or step.token_id in service.ends:
+                    reason = "stop"
+                    break
+        if grown.ends(how.stops) is None and (rest := grown.rest()):
+            made.put_nowait(Word(rest, grown.ids[-1]))
+        await asyncio.gather(*tasks)
+        made.put_nowait(Ended(reason, len(grown.ids)))
+
+    async def writing() -> None:
+        try:
+            await write()
+        except BaseException as error:  # noqa: BLE001 - whoever reads the answer has to hear of it
+            made.put_nowait(error)
+
+    async def items() -> AsyncGenerator[Word | Reading | Failed | Ended]:
+        writer = asyncio.create_task(writing())
+        try:
+            while True:
+                item = await made.get()
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+                if isinstance(item, Ended):
+                    return
+        finally:
+            for task in (writer, *tasks):
+                task.cancel()
+
+    return items()
+
+
+class _Grown:
+    """An answer so far, behind its prompt."""
+
+    def __init__(self, service: Service, prompt: Prompted) -> None:
+        self.ids: list[int] = []
+        self.text = ""
+        self._service, self._prompt = service, prompt
+        self._pieces: list[str] = []
+
+    def add(self, token_id: int) -> str:
+        """Take the next token; returns what it adds to the text, nothing while a character is not whole."""
+        self.ids.append(token_id)
+        tokenizer = self._service.target.tokenizer
+        whole = tokenizer.decode(self.ids, skip_special_tokens=True)
+        piece = "" if whole.endswith("�") else whole[len(self.text) :]
+        self.text += piece
+        self._pieces.append(piece or tokenizer.decode([token_id]))
+        return piece
+
+    def rest(self) -> str:
+        """Return what is left of a character that never became whole."""
+        return self._service.target.tokenizer.decode(self.ids, skip_special_tokens=True)[len(self.text) :]
+
+    def ends(self, stops: Sequence[str]) -> int | None:
+        """Return where the first stop text begins, if one has come."""
+        found = [at for stop in stops if (at := self.text.find(stop)) >= 0]
+        return min(found, default=None)
+
+    def cut(self, at: int, piece: str) -> str:
+        """Return what of the last piece stands before a stop text."""
+        return piece[: max(0, at - (len(self.text) - len(piece)))]
+
+    def prompt(self, position: int) -> Prompted:
+        """Return prompt and answer up to a position, as one that can be read."""
+        rows = list(self._prompt.rows)
+        for number, (token_id, piece) in enumerate(zip(self.ids, self._pieces, strict=True)):
+            place = len(self._prompt) + number
+            if place <= position:
+                rows.append(
+                    TokenRow(
+                        token=piece,
+                        token_id=token_id,
+                        position=place,
+                        fragment_index=0,
+                        fragment_count=1,
+                        role="assistant",
+                        section="content",
+                    )
+                )
+        return Prompted(self._prompt.text + self.text, [row.token_id for row in rows], rows)

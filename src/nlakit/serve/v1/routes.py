@@ -1,0 +1,148 @@
+"""The project's own routes. Frames of streams are lines ``data: {json}``, closed by ``data: [DONE]``."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from nlakit.errors import InputError
+from nlakit.models.pair import resolve_positions
+from nlakit.models.readings import Reading
+from nlakit.serve.http import Client, Served, events
+from nlakit.serve.service import Service
+from nlakit.serve.v1 import readings
+from nlakit.serve.v1.live import Answering, Ended, Failed, Word, answer_with_readings
+from nlakit.serve.v1.readings import Growing, Supported, Wanted
+from nlakit.serve.v1.steering import steer as steered
+from nlakit.serve.v1.wire import ChatRequest, ReadingsRequest, ReadingsResponse, SteerRequest, SteerResponse
+from nlakit.serve.wire import ChatMessage, Input
+
+router = APIRouter(prefix="/v1")
+
+
+@router.post("/readings", response_model=ReadingsResponse)
+async def read(given: ReadingsRequest, service: Served, client: Client) -> Any:
+    """Read some tokens of a prompt, or all, with several samples and with support."""
+    prompt = await service.prompt(given)
+    wanted = Wanted(
+        sorted(set(resolve_positions(given.positions, len(prompt)))),
+        given.samples,
+        given.temperature,
+        given.max_new_tokens,
+        given.seed,
+        given.support,
+    )
+    found = await readings.read(service, client, prompt, wanted, partial=given.stream)
+
+    async def frames() -> AsyncIterator[dict[str, Any]]:
+        yield {
+            "type": "prompt",
+            "layer": service.site.layer,
+            "tokens": [row.model_dump() for row in prompt.rows],
+            "positions": list(wanted.positions),
+        }
+        async with aclosing(found) as items:
+            async for item in items:
+                if isinstance(item, Growing):
+                    yield {"type": "partial", "position": item.position, "sample": item.sample, "text": item.text}
+                elif isinstance(item, Supported):
+                    yield {"type": "support", "reading": item.reading.to_json()}
+                else:
+                    yield {"type": "reading", "reading": item.to_json()}
+
+    if given.stream:
+        return events(frames())
+    made: dict[int, Reading] = {}
+    async with aclosing(found) as items:
+        async for item in items:
+            if not isinstance(item, Growing):
+                reading = item.reading if isinstance(item, Supported) else item
+                made[reading.position] = reading
+    return ReadingsResponse(
+        layer=service.site.layer, tokens=prompt.rows, readings=[made[position] for position in sorted(made)]
+    )
+
+
+@router.post("/steer")
+async def steer(given: SteerRequest, service: Served, client: Client) -> SteerResponse:
+    """Go on with a prompt as it is, with a reading's words changed, and with a random push of the same size."""
+    return await steered(service, client, await service.prompt(given), given)
+
+
+@router.get("/models")
+def models(service: Served) -> dict[str, Any]:
+    """List the one model that answers, as OpenAI's clients ask for it."""
+    return {"object": "list", "data": [{"id": _model(service), "object": "model", "owned_by": "nlakit"}]}
+
+
+@router.post("/chat/completions")
+async def chat(given: ChatRequest, service: Served, client: Client) -> Any:
+    """Answer a chat as OpenAI's servers do; with ``nlakit`` in the request, chosen tokens of the answer are read."""
+    if given.model not in ("", _model(service)):
+        raise InputError(f"model {given.model!r:.100} is not served here; expected {_model(service)!r}, or none.")
+    messages = [ChatMessage(role=message.role, content=message.said) for message in given.messages]
+    prompt = await service.prompt(Input(messages=messages))
+    room = service.target.max_positions - len(prompt)
+    if room < 1:
+        raise InputError(f"the chat has {len(prompt)} tokens and leaves no room for an answer; send less.")
+    most = min(given.max_completion_tokens or given.max_tokens or room, room, service.limits.max_completion_tokens)
+    how = Answering(most, given.temperature, given.seed, given.stops)
+    found = await answer_with_readings(service, client, prompt, how, given.nlakit)
+    head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": _model(service)}
+
+    async def frames() -> AsyncIterator[BaseModel | dict[str, Any]]:
+        chunk = {**head, "object": "chat.completion.chunk"}
+        yield {**chunk, "choices": [_choice({"role": "assistant", "content": ""})]}
+        async with aclosing(found) as items:
+            async for item in items:
+                if isinstance(item, Word):
+                    if item.text:
+                        yield {**chunk, "choices": [_choice({"content": item.text})]}
+                elif isinstance(item, Ended):
+                    yield {**chunk, "choices": [_choice({}, item.reason)], "usage": _usage(len(prompt), item)}
+                else:
+                    yield {**chunk, "choices": [], "nlakit": _read(item)}
+
+    if given.stream:
+        return events(frames())
+    said, read, end = "", list[dict[str, Any]](), Ended("stop", 0)
+    async with aclosing(found) as items:
+        async for item in items:
+            if isinstance(item, Word):
+                said += item.text
+            elif isinstance(item, Ended):
+                end = item
+            else:
+                read.append(_read(item))
+    message = {"role": "assistant", "content": said}
+    answer: dict[str, Any] = {
+        **head,
+        "object": "chat.completion",
+        "choices": [{"index": 0, "message": message, "finish_reason": end.reason, "logprobs": None}],
+        "usage": _usage(len(prompt), end),
+    }
+    return answer if given.nlakit is None else {**answer, "nlakit": read}
+
+
+def _model(service: Service) -> str:
+    return service.pair.card.name
+
+
+def _choice(delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
+    return {"index": 0, "delta": delta, "finish_reason": reason}
+
+
+def _usage(prompt: int, end: Ended) -> dict[str, int]:
+    return {"prompt_tokens": prompt, "completion_tokens": end.tokens, "total_tokens": prompt + end.tokens}
+
+
+def _read(item: Reading | Failed) -> dict[str, Any]:
+    if isinstance(item, Failed):
+        return {"position": item.position, "error": item.error}
+    return {"reading": item.to_json()}

@@ -1,0 +1,172 @@
+"""The project's own routes over a real socket: readings with support, answers with live readings, steering."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import httpx2 as httpx
+import pytest
+from tests.flow.test_serve import events, served
+
+from nlakit.models.pair import Pair
+from nlakit.models.readings import Reading
+from nlakit.testing import tiny_pair
+
+TEXT = "The red box is in the park."
+CHAT = [{"role": "user", "content": "Where is the red box?"}]
+
+
+@pytest.fixture(scope="module")
+def pair() -> Pair:
+    return tiny_pair()
+
+
+@pytest.fixture(scope="module")
+def address(pair: Pair) -> Iterator[str]:
+    with served(pair) as found:
+        yield found
+
+
+def post(address: str, route: str, **body: object) -> dict:
+    response = httpx.post(f"{address}/v1{route}", json=body, timeout=60)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+def test_readings_are_those_of_python(address: str, pair: Pair) -> None:
+    """At temperature 0 the wire carries what ``Pair.read`` returns: words, scores, norms, flags."""
+    found = post(address, "/readings", text=TEXT, positions=[-1, 3], temperature=0)
+    expected = pair.read(TEXT, positions=[3, -1], temperature=0)
+    assert [Reading.from_json(record).explanations[0].text for record in found["readings"]] == [
+        reading.explanations[0].text for reading in expected
+    ]
+    for record, reading in zip(found["readings"], expected, strict=True):
+        assert record["norm"] == pytest.approx(reading.norm, rel=1e-4)
+        assert record["flags"] == reading.flags
+        mine, score = record["explanations"][0]["score"], reading.explanations[0].score
+        assert (mine and mine["error"]) == (score and pytest.approx(score.error, abs=1e-4))
+    assert len(found["tokens"]) == len(pair.target.encode(TEXT, literal=True))
+
+
+def test_samples_differ_and_are_the_same_tomorrow(address: str) -> None:
+    """Each sample has a seed of its own, another seed draws others, and the same question has the same answer."""
+    body = {"text": TEXT, "positions": [4], "samples": 3}
+    first, again = post(address, "/readings", **body), post(address, "/readings", **body)
+    texts = [item["text"] for item in first["readings"][0]["explanations"]]
+    assert len(set(texts)) == 3
+    assert first == again
+    assert post(address, "/readings", **body, seed=1) != first
+
+
+def test_support_comes_with_every_claim(address: str) -> None:
+    """Every claim lies in its text and has a support in [0, 1]; a stream shows the reading first and its claims later."""
+    body = {"text": TEXT, "positions": [4, 5], "support": True}
+    plain = post(address, "/readings", **body)["readings"]
+    frames = events(address, "/v1/readings", {**body, "stream": True})
+    kinds = [frame["type"] for frame in frames]
+    assert kinds[0] == "prompt"
+    assert kinds.count("reading") == kinds.count("support") == 2
+    assert "support" not in kinds[: max(i for i, kind in enumerate(kinds) if kind == "reading")]
+    assert [frame["reading"] for frame in frames if frame["type"] == "support"] == plain
+    for reading in plain:
+        for item in reading["explanations"]:
+            assert item["outcome"] != "ok" or item["claims"] is not None
+            for claim in item["claims"] or ():
+                assert 0 <= claim["support"] <= 1
+                assert item["text"][claim["start"] : claim["end"]]
+
+
+def test_an_answer_is_what_the_target_writes(address: str, pair: Pair) -> None:
+    """The chat route's words are those of the completion route; in a stream they come piece by piece and add up to the same."""
+    answer = post(address, "/chat/completions", messages=CHAT, temperature=0, max_tokens=12)
+    plain = httpx.post(
+        f"{address}/completion", json={"messages": CHAT, "temperature": 0, "completion_tokens": 12}
+    ).json()
+    choice = answer["choices"][0]
+    assert choice["message"] == {"role": "assistant", "content": plain["text"]}
+    assert answer["usage"]["prompt_tokens"] == plain["prompt_length"]
+    assert answer["usage"]["completion_tokens"] <= 12
+    assert choice["finish_reason"] == ("length" if answer["usage"]["completion_tokens"] == 12 else "stop")
+    body = {"messages": CHAT, "temperature": 0, "max_tokens": 12, "stream": True}
+    chunks = events(address, "/v1/chat/completions", body)
+    assert "".join(c["choices"][0]["delta"].get("content", "") for c in chunks if c["choices"]) == plain["text"]
+    assert chunks[-1]["choices"][0]["finish_reason"] == choice["finish_reason"]
+    assert {chunk["object"] for chunk in chunks} == {"chat.completion.chunk"}
+
+
+def test_live_readings_are_those_of_the_whole_text(address: str, pair: Pair) -> None:
+    """Vectors seen while the answer was written give the words that reading prompt and answer again gives."""
+    body = {"messages": CHAT, "temperature": 0, "max_tokens": 9, "nlakit": {"every": 2, "temperature": 0}}
+    chunks = events(address, "/v1/chat/completions", {**body, "stream": True})
+    live = sorted((c["nlakit"]["reading"] for c in chunks if "nlakit" in c), key=lambda reading: reading["position"])
+    written = httpx.post(
+        f"{address}/completion", json={"messages": CHAT, "temperature": 0, "completion_tokens": 9}
+    ).json()
+    ids = [row["token_id"] for row in written["tokens"]]
+    start = written["prompt_length"]
+    assert [reading["position"] for reading in live] == [start + 1, start + 3, start + 5, start + 7]
+    assert [reading["token_id"] for reading in live] == [ids[reading["position"]] for reading in live]
+    vectors_TD = vectors_of(pair, ids)
+    for reading in live:
+        vector_D = vectors_TD[reading["position"]]
+        assert reading["norm"] == pytest.approx(float(vector_D.norm()), rel=1e-4)
+        (expected,) = pair.describe(vector_D[None], temperature=0)
+        assert reading["explanations"][0]["text"] == expected.text
+    plain = post(address, "/chat/completions", **body)
+    assert sorted((item["reading"] for item in plain["nlakit"]), key=lambda reading: reading["position"]) == live
+
+
+def vectors_of(pair: Pair, ids: list[int]):
+    import torch
+
+    from nlakit.models.sites import Site
+
+    return Site.parse(pair.card.site).read(pair.target, torch.tensor([ids]))[0]
+
+
+def test_an_answer_ends_where_it_is_told_to(address: str) -> None:
+    """Nothing from the stop text on is sent, and the reason says so."""
+    whole = post(address, "/chat/completions", messages=CHAT, temperature=0, max_tokens=12)["choices"][0]["message"][
+        "content"
+    ]
+    stop = whole[4:6]
+    found = post(address, "/chat/completions", messages=CHAT, temperature=0, max_tokens=12, stop=[stop, "never"])
+    assert found["choices"][0]["message"]["content"] == whole[: whole.index(stop)]
+    assert found["choices"][0]["finish_reason"] == "stop"
+
+
+def test_steering_pushes_and_shows_what_a_push_does(address: str) -> None:
+    """Without strength all three go on alike; with much of it the words change, by as much as was asked for."""
+    body = {"text": TEXT, "position": -1, "original": "a red box", "edited": "a sad man", "completion_tokens": 8}
+    still = post(address, "/steer", **body, strength=0)
+    assert still["added"] == 0
+    assert still["unsteered"] == still["steered"] == still["random"]
+    once, far = post(address, "/steer", **body), post(address, "/steer", **body, strength=60)
+    assert far["added"] == pytest.approx(60 * once["added"], rel=1e-4)
+    assert far["unsteered"] == still["unsteered"] != far["steered"]
+
+
+@pytest.mark.parametrize(
+    ("route", "body", "status", "said"),
+    [
+        ("/chat/completions", {"messages": CHAT, "model": "another"}, 400, "not served here"),
+        ("/chat/completions", {"messages": []}, 422, "at least 1 item"),
+        ("/chat/completions", {"messages": CHAT, "n": 2}, 422, "Input should be 1"),
+        ("/steer", {"text": TEXT, "position": 99, "original": "a", "edited": "b"}, 400, "outside"),
+        ("/steer", {"text": TEXT, "position": 0, "original": "a", "edited": "a"}, 422, "equal"),
+        ("/readings", {"text": TEXT, "positions": [4], "samples": 99}, 422, "less than or equal to 16"),
+    ],
+)
+def test_what_cannot_be_done_is_said(address: str, route: str, body: dict, status: int, said: str) -> None:
+    """Wrong content is 400 and wrong shape 422, each with what was expected."""
+    response = httpx.post(f"{address}/v1{route}", json=body)
+    assert response.status_code == status
+    assert said in json.dumps(response.json()["detail"])
+
+
+def test_the_model_has_the_name_that_a_client_asks_for(address: str, pair: Pair) -> None:
+    """A client that lists models and takes the first is answered."""
+    name = httpx.get(f"{address}/v1/models").json()["data"][0]["id"]
+    assert name == pair.card.name
+    assert post(address, "/chat/completions", messages=CHAT, model=name, max_tokens=1)["model"] == name
