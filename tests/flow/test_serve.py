@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx2 as httpx
 import pytest
@@ -21,6 +22,7 @@ from fastapi import FastAPI
 from nlakit.models.pair import Pair
 from nlakit.serve import engine
 from nlakit.serve.app import make_app
+from nlakit.serve.audit import AuditLog
 from nlakit.serve.limits import Limits
 from nlakit.testing import tiny_pair
 
@@ -246,6 +248,28 @@ def test_too_many_answers_at_a_time_are_refused(pair: Pair) -> None:
                 assert response.headers["retry-after"] == "1"
         assert first.result().status_code == 200
         assert httpx.post(f"{address}/completion", json=body, timeout=60).status_code == 200
+
+
+def test_a_client_that_asks_too_often_is_told_when_to_come_back(pair: Pair) -> None:
+    """The request over the rate is refused with 429, whatever it asks for."""
+    with served(pair, limits=Limits(requests_per_minute=3)) as address:
+        statuses = [httpx.get(address) for _ in range(4)]
+        assert [response.status_code for response in statuses] == [200, 200, 200, 429]
+        assert 1 <= int(statuses[-1].headers["retry-after"]) <= 20
+
+
+def test_an_audit_log_has_every_reading_and_no_words(pair: Pair, tmp_path: Path) -> None:
+    """Requests of all routes are written down before they are answered, refused ones too; the words are not."""
+    path = tmp_path / "audit.jsonl"
+    with served(pair, audit=AuditLog(path)) as address:
+        httpx.get(address)
+        httpx.post(f"{address}/explain", json={"text": TEXT, "positions": [3]}, timeout=60)
+        httpx.post(f"{address}/v1/readings", json={"text": TEXT, "positions": [999]})
+        httpx.post(f"{address}/explain", content=b"no json", headers={"content-type": "application/json"})
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(line["route"], line.get("positions")) for line in lines] == [("/explain", [3]), ("/v1/readings", [999])]
+    assert {line["client"] for line in lines} == {"127.0.0.1"}
+    assert "red box" not in path.read_text()
 
 
 def test_what_fails_is_logged_and_not_shown(

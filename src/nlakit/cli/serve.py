@@ -10,6 +10,7 @@ import typer
 
 from nlakit.cli.options import JsonOption, file_option
 from nlakit.cli.output import print_json
+from nlakit.errors import ConfigError
 from nlakit.plugins import DEFAULT_PAIR
 
 
@@ -35,6 +36,15 @@ def serve(
     waiting: Annotated[
         int, typer.Option("--waiting", min=1, help="Explanations that may wait; more are refused with 429.")
     ] = 4_096,
+    rate: Annotated[
+        int, typer.Option("--rate", min=1, help="Requests a minute that a client may send; more are refused with 429.")
+    ] = 600,
+    audit: Annotated[
+        Path | None, file_option("--audit", "FILE.jsonl", "Write down who read what, texts as hashes, in this file.")
+    ] = None,
+    redact: Annotated[
+        bool, typer.Option("--redact", help="In the audit log, keep the texts, with addresses and numbers masked.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Serve a pair over HTTP.
@@ -46,16 +56,24 @@ def serve(
     Examples:
       nlakit serve
       nlakit serve runs/demo --port 9000 --cache readings.sqlite
+      nlakit serve --audit audit.jsonl --redact
       NLAKIT_TOKEN=... nlakit serve --host 0.0.0.0
     """
+    if redact and audit is None:
+        raise ConfigError(
+            "--redact says how the audit log is written, and none is kept; expected --audit FILE.jsonl too."
+        )
     from nlakit.serve.running import door
 
     where = door(host, port)  # refused before anything is loaded
     from nlakit.models.pair import Pair
     from nlakit.serve import running
+    from nlakit.serve.audit import AuditLog
     from nlakit.serve.limits import Limits
 
     running.require_packages()
+    log = None if audit is None else AuditLog(audit, redacted=redact)
+    limits = Limits(waiting=waiting, requests_per_minute=rate)
 
     def announce(address: str) -> None:
         if as_json:
@@ -64,4 +82,4 @@ def serve(
         else:
             typer.echo(f"serving {pair} at {address}; stop with Ctrl-C", err=True)
 
-    running.serve(Pair.from_pretrained(pair), where, Limits(waiting=waiting), cache, announce)
+    running.serve(Pair.from_pretrained(pair), where, limits, cache, announce, log)

@@ -6,9 +6,9 @@ Every error of a user is a sentence under ``detail`` with the status that fits i
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
@@ -16,9 +16,11 @@ from nlakit.errors import BusyError, InputError, UnavailableError, UserError
 from nlakit.models.pair import Pair
 from nlakit.models.target import model_fingerprint
 from nlakit.serve import reference
+from nlakit.serve.audit import AuditLog
 from nlakit.serve.cache import ReadingCache
 from nlakit.serve.engine import Engine
 from nlakit.serve.guard import Guard
+from nlakit.serve.http import audited
 from nlakit.serve.limits import Limits
 from nlakit.serve.service import Service
 from nlakit.serve.v1 import routes
@@ -34,10 +36,12 @@ def make_app(
     cache: ReadingCache | None = None,
     token: str | None = None,
     names: Collection[str] | None = None,
+    audit: AuditLog | None = None,
 ) -> FastAPI:
     """Make the application around a pair; its engine runs from start-up to shut-down.
 
-    ``token`` is what every request has to send, if there is one; ``names`` are the hosts by which the server may be asked for.
+    ``token`` is what every request has to send, if there is one; ``names`` are the hosts by which the server may be asked for;
+    ``audit`` is where requests are written down, if anywhere.
     """
     limits = limits or Limits()
     kept = cache or ReadingCache(None, limits.cached_readings)
@@ -45,13 +49,14 @@ def make_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with kept, Engine(pair, limits) as engine:
+        with audit or nullcontext(), kept, Engine(pair, limits) as engine:
+            app.state.audit = audit
             app.state.service = Service(engine, kept, fingerprint)
             yield
 
     app = FastAPI(title="nlakit", lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.include_router(reference.router)
-    app.include_router(routes.router)
+    for router in (reference.router, routes.router):
+        app.include_router(router, dependencies=[Depends(audited)])
     app.add_middleware(Guard, token=token, names=names, limits=limits)
 
     @app.exception_handler(RequestValidationError)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import math
 from collections.abc import Collection
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nlakit.serve.limits import Limits
+from nlakit.serve.rate import RateLimit
 
 TOKEN_HEADER = "X-SECRET-KEY"  # noqa: S105 - a header's name
 log = logging.getLogger("nlakit.serve")
@@ -36,6 +38,7 @@ class Guard:
         self.token = token
         self.names = names
         self.limits = limits
+        self._rate = RateLimit(limits.requests_per_minute)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse, or pass on, and end with the client or with the time that a request has."""
@@ -50,7 +53,7 @@ class Guard:
                 started.set()
             await send(message)
 
-        refused = self._refusal(Headers(scope=scope), scope["method"])
+        refused = self._refusal(Headers(scope=scope), scope["method"]) or self._too_many(scope)
         if refused is not None:
             await refused(scope, receive, answer)
             return
@@ -75,6 +78,14 @@ class Guard:
             for task in (work, begun, left):
                 task.cancel()
             visit.end()
+
+    def _too_many(self, scope: Scope) -> JSONResponse | None:
+        """Return the answer to a client that asks too often; how large its requests are is the queue's matter."""
+        waits = self._rate.wait(scope["client"][0] if scope.get("client") else "unknown")
+        if not waits:
+            return None
+        said = f"more than {self._rate.per_minute} requests a minute came from this address; ask again in {waits:.1f} seconds."
+        return _detail(429, said, **{"Retry-After": str(math.ceil(waits))})
 
     async def _end(
         self, work: asyncio.Future[None], scope: Scope, receive: Receive, answer: Send, *, begun: bool

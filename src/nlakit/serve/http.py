@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
 from nlakit.errors import UserError
+from nlakit.serve.audit import AuditLog
 from nlakit.serve.service import Service
 
 
@@ -26,6 +28,20 @@ def client_of(request: Request) -> str:
         return "unknown"
     host, port = request.client
     return f"{host} {port}" if host in ("127.0.0.1", "::1") else host
+
+
+async def audited(request: Request) -> None:
+    """Write the request into the audit log, if one is kept, before it is answered."""
+    log: AuditLog | None = request.app.state.audit
+    if log is None or request.method != "POST":
+        return
+    try:
+        body = await request.json()
+    except ValueError:
+        return  # refused as no JSON
+    if isinstance(body, dict):
+        client = request.client.host if request.client else "unknown"
+        await asyncio.to_thread(log.record, client, request.url.path, body)
 
 
 Served = Annotated[Service, Depends(service_of)]

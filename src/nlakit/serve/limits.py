@@ -19,6 +19,8 @@ class Limits:
     max_body_bytes: int = 16 * 2**20
     waiting: int = 4_096
     """Explanations that may wait, of all clients together; more are refused at once with 429."""
+    requests_per_minute: int = 600
+    """Requests that a client, told by its address, may send."""
     streams: int = 32
     """Answers of the target that may be written at the same time, those that wait for their turn included; more are refused."""
     batch_rows: int = 128

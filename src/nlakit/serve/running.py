@@ -12,6 +12,7 @@ from pathlib import Path
 
 from nlakit.errors import ConfigError, missing_extra
 from nlakit.models.pair import Pair
+from nlakit.serve.audit import AuditLog
 from nlakit.serve.cache import ReadingCache
 from nlakit.serve.limits import Limits
 
@@ -73,7 +74,14 @@ def require_packages() -> None:
             raise missing_extra(package, "serve", "nlakit serve")
 
 
-def serve(pair: Pair, where: Door, limits: Limits, cache: Path | None, announce: Callable[[str], None]) -> None:
+def serve(
+    pair: Pair,
+    where: Door,
+    limits: Limits,
+    cache: Path | None,
+    announce: Callable[[str], None],
+    audit: AuditLog | None = None,
+) -> None:
     """Serve a pair until the process is asked to stop; ``announce`` is given the address once it can be asked.
 
     Raises ``ConfigError`` when the address is taken or forbidden.
@@ -83,7 +91,12 @@ def serve(pair: Pair, where: Door, limits: Limits, cache: Path | None, announce:
     from nlakit.serve.app import make_app
 
     app = make_app(
-        pair, limits=limits, cache=ReadingCache(cache, limits.cached_readings), token=where.token, names=where.names
+        pair,
+        limits=limits,
+        cache=ReadingCache(cache, limits.cached_readings),
+        token=where.token,
+        names=where.names,
+        audit=audit,
     )
     settings = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, timeout_keep_alive=30)
     with _listening(where) as listener:
