@@ -42,8 +42,9 @@ BUDGET = (
 """A fifth of the documents and a quarter of the steps of the full recipe."""
 PLAIN = (
     "ground.by=nothing", "annotate.options.false_share=0.0", "warm_start.rewordings=0.0",
-    "train.rewordings=0.0", "train.agreement=0.0",
+    "train.rewordings=0.0", "train.agreement=0.0", "warm_start.verbalizer_epochs=3",
 )  # fmt: skip
+"""Without what raises truth. Whatever the variant, the verbalizer makes three passes over the teacher's texts."""
 
 COLUMNS = (
     "fve", "claims_true", "claims_true_entity", "claims_true_detail", "claims_per_explanation", "facts_mentioned",
@@ -64,7 +65,9 @@ class Variant:
 
 
 REWORDINGS = ("warm_start.rewordings=0.5", "train.rewordings=0.5")
-RAISED = ("ground.by=likelihood", *REWORDINGS, "train.agreement=0.02")
+GROUNDED = ("ground.by=likelihood", "warm_start.verbalizer_epochs=1")
+"""Two of the three passes are those of grounding's first round."""
+RAISED = (*GROUNDED, *REWORDINGS, "train.agreement=0.02")
 FALSE = ("annotate.options.false_share=0.3",)
 
 VARIANTS: dict[str, Variant] = {
@@ -72,11 +75,17 @@ VARIANTS: dict[str, Variant] = {
     "all": Variant("grounded by a first-round verbalizer, rewordings, agreement rewarded: the recipe", RAISED),
     "false": Variant("plain, 30 % of the teacher's facts wrong on purpose", FALSE),
     "false-all": Variant("the same teacher, the recipe", (*FALSE, *RAISED)),
-    "likelihood": Variant("grounded by a first-round verbalizer, no truth used", ("ground.by=likelihood",)),
+    "likelihood": Variant("grounded by a first-round verbalizer, no truth used", GROUNDED),
+    "all-anew": Variant(
+        "the recipe, the warm start begun anew after a first round of one pass",
+        (*RAISED, "ground.epochs=1", "ground.reuse=false", "warm_start.verbalizer_epochs=2"),
+    ),
     "swap": Variant("grounded by swap leverage, no truth used", ("ground.by=swap",)),
     "rewordings": Variant("plain, the reconstructor reads half of the texts in other words", REWORDINGS),
     "agreement": Variant("plain, agreement rewarded", ("train.agreement=0.02",)),
-    "all-strict": Variant("the recipe, claims kept from a probability of 0.5 on", (*RAISED, "ground.threshold=0.5")),
+    "all-strict": Variant(
+        "the recipe, claims kept from halfway between guess and certainty on", (*RAISED, "ground.threshold=0.5")
+    ),
     "probes": Variant("grounded by linear probes, truth used", ("ground.by=probes",)),
 }
 """In the order in which they are run for each seed."""

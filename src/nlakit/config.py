@@ -228,8 +228,8 @@ class GroundConfig(Settings):
     by ``likelihood`` and 0.5 of it by ``probes``, a rise of the error by 0.02 Var by ``swap``."""
     epochs: Rate = 1.0
     """Passes of the first round over the explanations, before anything is scored (our choice)."""
-    reuse: bool = False
-    """Whether the warm start goes on from the half that the first round taught, instead of beginning anew."""
+    reuse: bool = True
+    """Whether the warm start goes on from the half that the first round taught, instead of beginning anew (LOG.md)."""
     silence: str = "Unclear."
     """What stands in place of an explanation of which nothing is kept."""
 
