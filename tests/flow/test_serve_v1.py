@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx2 as httpx
 import pytest
+import torch
 from tests.flow.test_serve import events, served
 
 from nlakit.models.pair import Pair
 from nlakit.models.readings import Reading
+from nlakit.models.sites import Site
+from nlakit.serve.v1.sessions import SessionStore
 from nlakit.testing import tiny_pair
 
 TEXT = "The red box is in the park."
@@ -117,11 +122,7 @@ def test_live_readings_are_those_of_the_whole_text(address: str, pair: Pair) -> 
     assert sorted((item["reading"] for item in plain["nlakit"]), key=lambda reading: reading["position"]) == live
 
 
-def vectors_of(pair: Pair, ids: list[int]):
-    import torch
-
-    from nlakit.models.sites import Site
-
+def vectors_of(pair: Pair, ids: list[int]) -> torch.Tensor:
     return Site.parse(pair.card.site).read(pair.target, torch.tensor([ids]))[0]
 
 
@@ -170,3 +171,113 @@ def test_the_model_has_the_name_that_a_client_asks_for(address: str, pair: Pair)
     name = httpx.get(f"{address}/v1/models").json()["data"][0]["id"]
     assert name == pair.card.name
     assert post(address, "/chat/completions", messages=CHAT, model=name, max_tokens=1)["model"] == name
+
+
+def session_of(address: str, text: str, position: int) -> dict:
+    """What a page would share after one reading."""
+    found = post(address, "/readings", text=text, positions=[position], support=True)
+    name = httpx.get(f"{address}/v1/pair").json()["name"]
+    return {
+        "kind": "nlakit-session",
+        "version": 1,
+        "pair": name,
+        "title": "Where is it?",
+        "input": {"text": text},
+        "tokens": found["tokens"],
+        "readings": found["readings"],
+        "truth": [{"position": position, "facts": {"place": "park"}}],
+    }
+
+
+def test_a_session_is_shared_and_found_again(address: str) -> None:
+    """What is read back is what was sent; an id that nobody was given finds nothing, and one of another shape is refused."""
+    session = session_of(address, TEXT, 4)
+    name = post(address, "/shares", **session)["id"]
+    found = httpx.get(f"{address}/v1/shares/{name}").json()
+    assert {key: found[key] for key in ("title", "tokens", "readings", "truth")} == {
+        key: session[key] for key in ("title", "tokens", "readings", "truth")
+    }
+    assert found["input"]["text"] == TEXT
+    assert httpx.get(f"{address}/v1/shares/{'x' * 22}").status_code == 404
+    assert httpx.get(f"{address}/v1/shares/..%2F..%2Fetc").status_code in (404, 422)
+
+
+def test_shares_survive_a_restart(pair: Pair, tmp_path: Path) -> None:
+    """A link is good as long as the file is there."""
+    path = tmp_path / "kept.sqlite"
+    with served(pair, sessions=SessionStore(path)) as address:
+        name = post(address, "/shares", **session_of(address, TEXT, 4))["id"]
+    with served(pair, sessions=SessionStore(path)) as address:
+        assert httpx.get(f"{address}/v1/shares/{name}").json()["title"] == "Where is it?"
+
+
+def test_an_export_needs_nothing_and_runs_nothing(address: str) -> None:
+    """One file with the tokens, the readings and what is so; no script, no address to load from, and words stay words."""
+    session = session_of(address, "The <b>red</b> box.", 4)
+    session["title"] = "<script>alert(1)</script>"
+    response = httpx.post(f"{address}/v1/export", json=session)
+    page = response.text
+    assert response.headers["content-type"].startswith("text/html")
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert "http://" not in page.replace("http-equiv", "")
+    assert "https://" not in page
+    assert "park" in page
+    shown = session["readings"][0]["explanations"][0]["text"].split()
+    assert not shown or html.escape(shown[0]) in page
+
+
+def test_what_leaves_is_masked_where_that_was_asked_for(pair: Pair) -> None:
+    """With redaction no share and no export has an address or a number that was in the text."""
+    with served(pair, redact=True) as address:
+        session = session_of(address, "Write to mia@mail.example or call +49 30 1234567.", 5)
+        name = post(address, "/shares", **session)["id"]
+        for said in (
+            httpx.get(f"{address}/v1/shares/{name}").text,
+            httpx.post(f"{address}/v1/export", json=session).text,
+        ):
+            assert "mia@" not in said
+            assert "1234567" not in said
+            kept = json.loads(said)["tokens"] if said.startswith("{") else []
+            assert "mail" not in "".join(row["token"] for row in kept)
+
+
+def test_what_there_is_can_be_listed(address: str, pair: Pair, tmp_path: Path) -> None:
+    """The served pair, the installed ones, and the runs of a folder; a folder that is not there has none."""
+    assert httpx.get(f"{address}/v1/pair").json()["layer"] == Site.parse(pair.card.site).layer
+    assert "terrarium" in [item["id"] for item in httpx.get(f"{address}/v1/pairs").json()["data"]]
+    assert httpx.get(f"{address}/v1/runs").json()["data"] == []
+    run = tmp_path / "runs" / "mine"
+    (run / "extract").mkdir(parents=True)
+    (run / "config.json").write_text(json.dumps({"recipe": {"name": "tiny"}}))
+    (run / "extract" / "done.json").write_text("{}")
+    (run / "metrics.jsonl").write_text(json.dumps({"stage": "train", "step": 3}) + "\n")
+    with served(pair, runs=tmp_path / "runs") as other:
+        (found,) = httpx.get(f"{other}/v1/runs").json()["data"]
+    assert found == {"id": "mine", "name": "tiny", "done": ["extract"], "last": {"stage": "train", "step": 3}}
+
+
+def test_examples_know_what_is_so_at_their_tokens() -> None:
+    """Terrarium's examples are held-out documents, and their truth has a line for tokens that ``tokenize`` gives."""
+    with served(Pair.from_pretrained("terrarium")) as address:
+        examples = httpx.get(f"{address}/v1/examples", params={"count": 8}).json()["data"]
+        assert len(examples) == 8
+        assert {"text" in example for example in examples} == {True, False}
+        for example in examples:
+            given = {"text": example["text"]} if "text" in example else {"messages": example["messages"]}
+            tokens = httpx.post(f"{address}/tokenize", json={**given, "add_generation_prompt": False}).json()["tokens"]
+            truth = post(address, "/truth", id=example["id"])["truth"]
+            assert {item["position"] for item in truth} <= {row["position"] for row in tokens}
+            assert all(item["facts"]["genre"] for item in truth[-1:])
+            last = {item["position"]: item["facts"]["last word"] for item in truth}
+            for row in tokens:
+                word = row["token"].strip()
+                if word.isalpha() and row["position"] in last and row["section"] in (None, "content"):
+                    assert last[row["position"]].lower() == word.lower()
+        assert httpx.post(f"{address}/v1/truth", json={"id": "none of them"}).status_code == 404
+
+
+def test_somebody_s_data_is_no_example(address: str) -> None:
+    """A corpus that does not know its truth is not shown, and asking for its truth says why."""
+    assert httpx.get(f"{address}/v1/examples").json()["data"] == []
+    assert httpx.post(f"{address}/v1/truth", json={"id": "x"}).status_code == 503

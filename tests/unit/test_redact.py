@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nlakit.redact import luhn, redact
+from nlakit.redact import luhn, redact, redact_pieces
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,9 @@ def test_nothing_breaks_it_and_once_is_enough(text: str) -> None:
     """Any text can be masked, and what is masked has nothing left to mask."""
     once = redact(text)
     assert redact(once) == once
+
+
+def test_pieces_of_a_match_are_masked_each() -> None:
+    """An address that tokens cut in pieces is masked in all of them, and the words around it stay."""
+    pieces = ["Write", " to", " mia", "@mail", ".example", ".org", " now", "."]
+    assert redact_pieces(pieces) == ["Write", " to", "█", "█", "█", "█", " now", "."]

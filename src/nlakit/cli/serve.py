@@ -10,7 +10,6 @@ import typer
 
 from nlakit.cli.options import JsonOption, file_option
 from nlakit.cli.output import print_json
-from nlakit.errors import ConfigError
 from nlakit.plugins import DEFAULT_PAIR
 
 
@@ -31,7 +30,7 @@ def serve(
         int, typer.Option("--port", min=0, max=65_535, help="Port to listen at; 0 takes a free one.")
     ] = 8321,
     cache: Annotated[
-        Path | None, file_option("--cache", "FILE.sqlite", "Keep explanations in this file; default: in memory.")
+        Path | None, file_option("--cache", "FILE.sqlite", "Keep explanations and links in this file; default: memory.")
     ] = None,
     waiting: Annotated[
         int, typer.Option("--waiting", min=1, help="Explanations that may wait; more are refused with 429.")
@@ -43,8 +42,15 @@ def serve(
         Path | None, file_option("--audit", "FILE.jsonl", "Write down who read what, texts as hashes, in this file.")
     ] = None,
     redact: Annotated[
-        bool, typer.Option("--redact", help="In the audit log, keep the texts, with addresses and numbers masked.")
+        bool,
+        typer.Option(
+            "--redact",
+            help="Mask addresses and numbers in links and exports; the audit log then has the texts, so masked.",
+        ),
     ] = False,
+    runs: Annotated[
+        Path | None, typer.Option("--runs", metavar="DIR", help="A folder of runs that clients may list.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Serve a pair over HTTP.
@@ -59,20 +65,14 @@ def serve(
       nlakit serve --audit audit.jsonl --redact
       NLAKIT_TOKEN=... nlakit serve --host 0.0.0.0
     """
-    if redact and audit is None:
-        raise ConfigError(
-            "--redact says how the audit log is written, and none is kept; expected --audit FILE.jsonl too."
-        )
     from nlakit.serve.running import door
 
     where = door(host, port)  # refused before anything is loaded
     from nlakit.models.pair import Pair
     from nlakit.serve import running
-    from nlakit.serve.audit import AuditLog
     from nlakit.serve.limits import Limits
 
     running.require_packages()
-    log = None if audit is None else AuditLog(audit, redacted=redact)
     limits = Limits(waiting=waiting, requests_per_minute=rate)
 
     def announce(address: str) -> None:
@@ -82,4 +82,4 @@ def serve(
         else:
             typer.echo(f"serving {pair} at {address}; stop with Ctrl-C", err=True)
 
-    running.serve(Pair.from_pretrained(pair), where, limits, cache, announce, log)
+    running.serve(Pair.from_pretrained(pair), where, limits, running.Kept(cache, audit, runs, redact), announce)

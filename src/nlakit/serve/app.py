@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, nullcontext
+from pathlib import Path
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
-from nlakit.errors import BusyError, InputError, UnavailableError, UserError
+from nlakit.errors import BusyError, NotFoundError, UnavailableError, UserError
 from nlakit.models.pair import Pair
 from nlakit.models.target import model_fingerprint
 from nlakit.serve import reference
@@ -24,8 +25,9 @@ from nlakit.serve.http import audited
 from nlakit.serve.limits import Limits
 from nlakit.serve.service import Service
 from nlakit.serve.v1 import routes
+from nlakit.serve.v1.sessions import SessionStore
 
-STATUS = ((BusyError, 429), (UnavailableError, 503), (InputError, 400), (UserError, 400))
+STATUS = ((BusyError, 429), (UnavailableError, 503), (NotFoundError, 404), (UserError, 400))
 """The status of each kind of error; the first that fits."""
 
 
@@ -37,11 +39,15 @@ def make_app(
     token: str | None = None,
     names: Collection[str] | None = None,
     audit: AuditLog | None = None,
+    sessions: SessionStore | None = None,
+    runs: Path | None = None,
+    redact: bool = False,
 ) -> FastAPI:
     """Make the application around a pair; its engine runs from start-up to shut-down.
 
     ``token`` is what every request has to send, if there is one; ``names`` are the hosts by which the server may be asked for;
-    ``audit`` is where requests are written down, if anywhere.
+    ``audit`` is where requests are written down, if anywhere; ``sessions`` is where they are shared, in memory if it is not said;
+    ``runs`` is a folder of runs to list; with ``redact`` addresses and numbers are masked in what is shared or exported.
     """
     limits = limits or Limits()
     kept = cache or ReadingCache(None, limits.cached_readings)
@@ -49,8 +55,8 @@ def make_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with audit or nullcontext(), kept, Engine(pair, limits) as engine:
-            app.state.audit = audit
+        with audit or nullcontext(), kept, sessions or SessionStore(None) as shared, Engine(pair, limits) as engine:
+            app.state.audit, app.state.sessions, app.state.runs, app.state.redact = audit, shared, runs, redact
             app.state.service = Service(engine, kept, fingerprint)
             yield
 

@@ -74,14 +74,21 @@ def require_packages() -> None:
             raise missing_extra(package, "serve", "nlakit serve")
 
 
-def serve(
-    pair: Pair,
-    where: Door,
-    limits: Limits,
-    cache: Path | None,
-    announce: Callable[[str], None],
-    audit: AuditLog | None = None,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Which files a server reads and writes; ``None`` for none of that kind."""
+
+    cache: Path | None = None
+    """Explanations and shared sessions, so that they survive a restart."""
+    audit: Path | None = None
+    """Who read what."""
+    runs: Path | None = None
+    """A folder of runs to list."""
+    redact: bool = False
+    """Whether addresses and numbers are masked in what is shared, exported or written down."""
+
+
+def serve(pair: Pair, where: Door, limits: Limits, kept: Kept, announce: Callable[[str], None]) -> None:
     """Serve a pair until the process is asked to stop; ``announce`` is given the address once it can be asked.
 
     Raises ``ConfigError`` when the address is taken or forbidden.
@@ -89,14 +96,18 @@ def serve(
     import uvicorn
 
     from nlakit.serve.app import make_app
+    from nlakit.serve.v1.sessions import SessionStore
 
     app = make_app(
         pair,
         limits=limits,
-        cache=ReadingCache(cache, limits.cached_readings),
+        cache=ReadingCache(kept.cache, limits.cached_readings),
         token=where.token,
         names=where.names,
-        audit=audit,
+        audit=None if kept.audit is None else AuditLog(kept.audit, redacted=kept.redact),
+        sessions=SessionStore(kept.cache),
+        runs=kept.runs,
+        redact=kept.redact,
     )
     settings = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, timeout_keep_alive=30)
     with _listening(where) as listener:

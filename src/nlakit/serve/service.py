@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -27,7 +28,10 @@ from nlakit.serve.cache import ReadingCache, content_key
 from nlakit.serve.engine import Engine
 from nlakit.serve.limits import Limits
 from nlakit.serve.prompted import Prompted, prompted
+from nlakit.serve.v1.examples import Examples
 from nlakit.serve.wire import Input
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ class Service:
         self.engine = engine
         self.cache = cache
         self.fingerprint = fingerprint
+        self.examples = Examples(engine.pair.card)
         self._tokenising = asyncio.Lock()  # tokenizers are not made for two threads
 
     @property
@@ -88,8 +93,13 @@ class Service:
         said = [given.text or ""] if given.messages is None else [message.content for message in given.messages]
         require_at_most(sum(map(len, said)), self.limits.max_input_chars, "characters of input", "max_input_chars")
         require_at_most(len(said), self.limits.max_messages, "messages", "max_messages")
+        target = self.target
+        return await self.tokenising(lambda: prompted(target, given))
+
+    async def tokenising(self, function: Callable[[], Result]) -> Result:
+        """Run a function that uses the target's tokenizer off the event loop, while nobody else does."""
         async with self._tokenising:
-            return await asyncio.to_thread(prompted, self.target, given)
+            return await asyncio.to_thread(function)
 
     async def vectors(self, client: str, ids: Sequence[int]) -> Tensor:
         """Read the raw vectors of a prompt at the pair's site; (T, D), float32."""

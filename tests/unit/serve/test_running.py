@@ -61,7 +61,7 @@ def test_a_taken_port_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=rf"port {port}: .*--port"):
-            running.serve(tiny_pair(), door("127.0.0.1", port), Limits(), None, lambda _address: None)
+            running.serve(tiny_pair(), door("127.0.0.1", port), Limits(), running.Kept(), lambda _address: None)
 
 
 def test_the_command_serves_says_where_and_ends(tmp_path: Path) -> None:

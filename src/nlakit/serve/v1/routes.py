@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
 
 from nlakit.errors import InputError
@@ -16,14 +18,41 @@ from nlakit.models.pair import resolve_positions
 from nlakit.models.readings import Reading
 from nlakit.serve.http import Client, Served, events
 from nlakit.serve.service import Service
-from nlakit.serve.v1 import readings
+from nlakit.serve.v1 import library, readings
+from nlakit.serve.v1.examples import MOST
 from nlakit.serve.v1.live import Answering, Ended, Failed, Word, answer_with_readings
 from nlakit.serve.v1.readings import Growing, Supported, Wanted
+from nlakit.serve.v1.sessions import ID, Session, SessionStore, as_page
 from nlakit.serve.v1.steering import steer as steered
-from nlakit.serve.v1.wire import ChatRequest, ReadingsRequest, ReadingsResponse, SteerRequest, SteerResponse
+from nlakit.serve.v1.wire import (
+    ChatRequest,
+    Listed,
+    ReadingsRequest,
+    ReadingsResponse,
+    Shared,
+    SteerRequest,
+    SteerResponse,
+    TruthRequest,
+    TruthResponse,
+)
 from nlakit.serve.wire import ChatMessage, Input
 
 router = APIRouter(prefix="/v1")
+
+
+def sessions_of(request: Request) -> SessionStore:
+    """Where sessions are shared."""
+    found: SessionStore = request.app.state.sessions
+    return found
+
+
+def redacted_of(request: Request) -> bool:
+    """Whether what leaves as a share or an export has addresses and numbers masked."""
+    return bool(request.app.state.redact)
+
+
+Sessions = Annotated[SessionStore, Depends(sessions_of)]
+Redacted = Annotated[bool, Depends(redacted_of)]
 
 
 @router.post("/readings", response_model=ReadingsResponse)
@@ -128,6 +157,57 @@ async def chat(given: ChatRequest, service: Served, client: Client) -> Any:
         "usage": _usage(len(prompt), end),
     }
     return answer if given.nlakit is None else {**answer, "nlakit": read}
+
+
+@router.get("/pair")
+def pair(service: Served) -> dict[str, Any]:
+    """Say which pair is served, and how well it was measured to rebuild vectors."""
+    return library.described(service)
+
+
+@router.get("/pairs")
+def pairs() -> Listed:
+    """List the pairs that are installed under a name."""
+    return Listed(data=library.pairs())
+
+
+@router.get("/runs")
+def runs(request: Request) -> Listed:
+    """List the runs in the folder that the server was told of, newest first; none without one."""
+    return Listed(data=library.runs(request.app.state.runs))
+
+
+@router.get("/examples")
+async def examples(service: Served, count: Annotated[int, Query(ge=1, le=MOST)] = 12) -> Listed:
+    """List held-out documents to begin with; none where the pair's corpus does not know its truth."""
+    return Listed(data=await service.tokenising(lambda: service.examples.listed(count)))
+
+
+@router.post("/truth")
+async def truth(given: TruthRequest, service: Served) -> TruthResponse:
+    """Say what is so at each token of an example, as ``tokenize`` cuts it without words that open an answer."""
+    target = service.target
+    return TruthResponse(truth=await service.tokenising(lambda: service.examples.truth(target, given.id)))
+
+
+@router.post("/shares")
+async def share(session: Session, sessions: Sessions, redacted: Redacted) -> Shared:
+    """Keep a session under an id that cannot be guessed."""
+    kept = session.redacted() if redacted else session
+    return Shared(id=await asyncio.to_thread(sessions.put, kept))
+
+
+@router.get("/shares/{name}", response_model=Session)
+async def shared(name: Annotated[str, Path(pattern=f"^{ID}$")], sessions: Sessions) -> Any:
+    """Return a session that was shared."""
+    return await asyncio.to_thread(sessions.get, name)
+
+
+@router.post("/export", response_class=HTMLResponse)
+async def export(session: Session, redacted: Redacted) -> HTMLResponse:
+    """Return a session as one HTML file that needs no server."""
+    kept = session.redacted() if redacted else session
+    return HTMLResponse(await asyncio.to_thread(as_page, kept))
 
 
 def _model(service: Service) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from nlakit.models.readings import Reading
+from nlakit.serve.v1.sessions import TrueAt
 from nlakit.serve.wire import Input, NewTokens, Temperature, Text, TokenRow, Wire
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -128,6 +129,24 @@ class SteerResponse(BaseModel):
     steered: str
     random: str
     """With a random direction of the same norm added: what any push does."""
+
+
+class TruthRequest(Wire):
+    """What is so at the tokens of an example."""
+
+    id: Annotated[str, Field(max_length=256)]
+
+
+class TruthResponse(BaseModel):
+    """What is so at each token of an example."""
+
+    truth: list[TrueAt]
+
+
+class Shared(BaseModel):
+    """Where a session can be found."""
+
+    id: str
 
 
 class Listed(BaseModel):
