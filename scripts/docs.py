@@ -38,6 +38,7 @@ CLAUSES = {
     "tests/invariant/*": "two paths, one number; directions of imports",
     "tests/unit/*": "one file for each module of src",
     "src/nlakit/evaluate/templates/*": "the report page",
+    "src/nlakit/serve/v1/templates/*": "the page of an exported session",
     "src/nlakit/claims/calibration.json": "how support follows from its signals, fitted on Terrarium",
     "src/nlakit/py.typed": "tells type checkers to trust the annotations",
     "src/nlakit/terrarium/weights/*": "the shipped target model and its pair",

@@ -7,9 +7,12 @@ the listings in ``tests/frozen`` with the code.
 from __future__ import annotations
 
 import ast
+import json
 import sys
 from collections.abc import Iterator
 
+from nlakit.serve.app import make_app
+from nlakit.testing import tiny_pair
 from scripts.docs import ROOT, commands
 
 FOLDER = ROOT / "tests" / "frozen"
@@ -17,6 +20,7 @@ FOLDER = ROOT / "tests" / "frozen"
 # Modules that strangers may import; the rest may change without notice.
 PUBLIC_MODULES = (
     "card",
+    "client",
     "config",
     "data/corpus",
     "data/store",
@@ -46,7 +50,12 @@ def main() -> int:
 
 def listings() -> dict[str, list[str]]:
     """Return file name -> lines of every listing, as the code has them now."""
-    return {"cli.txt": list(cli_lines()), "config.txt": list(config_lines()), "public.txt": list(public_lines())}
+    return {
+        "cli.txt": list(cli_lines()),
+        "config.txt": list(config_lines()),
+        "openapi.json": list(openapi_lines()),
+        "public.txt": list(public_lines()),
+    }
 
 
 def cli_lines() -> Iterator[str]:
@@ -67,6 +76,13 @@ def config_lines() -> Iterator[str]:
         field = model.model_fields[name]
         default = "required" if field.is_required() else repr(field.get_default(call_default_factory=True))
         yield f"{key} = {default}"
+
+
+def openapi_lines() -> Iterator[str]:
+    """Yield the lines of the schema that a server publishes of its routes."""
+    schema = make_app(tiny_pair()).openapi()
+    schema["info"].pop("version")
+    yield from json.dumps(schema, indent=1, sort_keys=True, ensure_ascii=False).splitlines()
 
 
 def public_lines() -> Iterator[str]:

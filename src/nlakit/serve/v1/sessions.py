@@ -134,9 +134,9 @@ def _pieces(item: ScoredExplanation) -> list[tuple[str, float | None, str]]:
     pieces: list[tuple[str, float | None, str]] = []
     at = 0
     for claim in sorted(item.claims or (), key=lambda claim: claim.start):
-        if claim.start < at:
-            continue
-        band = next(colour for low, colour, _ in BANDS if claim.support >= low)
+        if not at <= claim.start <= claim.end:
+            continue  # a session comes from whoever sends it, and claims may be anywhere
+        band = next((colour for low, colour, _ in BANDS if claim.support >= low), BANDS[-1][1])
         pieces += [(item.text[at : claim.start], None, ""), (item.text[claim.start : claim.end], claim.support, band)]
         at = claim.end
     return [piece for piece in [*pieces, (item.text[at:], None, "")] if piece[0]]
