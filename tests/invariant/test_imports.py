@@ -16,14 +16,14 @@ SOURCE = ROOT / "src" / "nlakit"
 # From the bottom up: a module imports only from its own part and from parts on earlier lines.
 LAYERS = (
     ("errors",),
-    ("validation", "config", "recipe", "explanations", "truth", "paraphrase", "calibration", "progress"),
+    ("validation", "config", "recipe", "explanations", "truth", "paraphrase", "calibration", "progress", "redact"),
     ("plugins", "storage", "plan"),
     ("runs",),
     ("vectors",),
     ("prompts",),
     ("card",),
     ("models",),
-    ("claims",),
+    ("claims", "client"),
     ("data",),
     ("train", "evaluate"),
     ("doctor", "publish", "serve"),

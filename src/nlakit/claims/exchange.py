@@ -78,9 +78,9 @@ def guessed_anew(
     edits: list[tuple[int, int, str]] = []
     for index in sorted(failed, key=lambda index: claims[index].value_start):
         claim = claims[index]
-        value = pool.others(claim, 1, seed)
-        if value and (not edits or claim.value_start >= edits[-1][1]):
-            edits.append((claim.value_start, claim.value_end, value[0]))
+        others = pool.others(claim, 1, seed)
+        if others and (not edits or claim.value_start >= edits[-1][1]):
+            edits.append((claim.value_start, claim.value_end, others[0]))
 
     def moved(place: int) -> int:
         return place + sum(len(value) - (end - start) for start, end, value in edits if end <= place)
