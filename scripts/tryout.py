@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
-from nlakit.claims.grounding import ground
+from nlakit.claims.grounding import ROUNDS, ground
 from nlakit.claims.leverage import text_errors
 from nlakit.config import Recipe
 from nlakit.data import annotate
@@ -103,19 +103,18 @@ def try_thresholds(recipe: Recipe, folder: RunFolder) -> None:
         scores_N = probes.scores(vectors_ND, given, claims_N, ids)
         return sum(score.value > HELD_ABOVE for scores in scores_N for score in scores)
 
-    print(
-        f"{len(texts)} texts of the split ar, {sum(len(reader.claims(text)) for text in texts)} claims, {held(texts)} held"
-    )
+    claims = sum(len(reader.claims(text)) for text in texts)
+    in_vectors = held(texts)
+    print(f"{len(texts)} texts of the split ar, {claims} claims, {in_vectors} held")
     for threshold in THRESHOLDS:
-        found = ground(texts, vectors_ND, reader, sign, threshold=threshold, rows=ids)
-        left = [grounded.text or recipe.ground.silence for grounded in found]
-        claims_N = [reader.claims(text) for text in left]
-        scores = [score.value for of_text in sign.scores(vectors_ND, left, claims_N, ids) for score in of_text]
-        share = len(scores) / max(1, sum(len(grounded.judged) for grounded in found))
-        print(
-            f"threshold {threshold}: {share:.1%} of the claims kept, {held(left) / max(1, held(texts)):.1%} of the held ones, "
-            f"mean score of what is kept {sum(scores) / max(1, len(scores)):.2f}"
-        )
+        for rounds, how in ((1, "scored once"), (ROUNDS, "and again behind other guesses")):
+            found = ground(texts, vectors_ND, reader, sign, threshold=threshold, rows=ids, rounds=rounds)
+            left = [grounded.text or recipe.ground.silence for grounded in found]
+            kept, still = sum(grounded.kept for grounded in found), held(left)
+            print(
+                f"threshold {threshold}, {how}: {kept / max(1, claims):.1%} of the claims kept, {still / max(1, in_vectors):.1%} of "
+                f"the held ones; of those kept {still / max(1, kept):.1%} are held"
+            )
 
 
 def unseen(beginning: Beginning, explained: Path, split: Literal["av", "ar"]) -> tuple[list[int], list[str], list[str]]:
