@@ -112,8 +112,8 @@ def try_thresholds(recipe: Recipe, folder: RunFolder) -> None:
             left = [grounded.text or recipe.ground.silence for grounded in found]
             kept, still = sum(grounded.kept for grounded in found), held(left)
             print(
-                f"threshold {threshold}, {how}: {kept / max(1, claims):.1%} of the claims kept, {still / max(1, in_vectors):.1%} of "
-                f"the held ones; of those kept {still / max(1, kept):.1%} are held"
+                f"threshold {threshold}, {how}: {kept / max(1, claims):.1%} of the claims kept, "
+                f"{still / max(1, in_vectors):.1%} of the held ones; of those kept {still / max(1, kept):.1%} are held"
             )
 
 
