@@ -56,6 +56,8 @@ def events(frames: AsyncIterator[BaseModel | dict[str, Any]]) -> StreamingRespon
             async for frame in frames:
                 written = frame.model_dump_json() if isinstance(frame, BaseModel) else json.dumps(frame)
                 yield f"data: {written}\n\n"
+                # Frames that are there already come without a pause; the loop has to hear in between of clients who left.
+                await asyncio.sleep(0)
         except UserError as error:
             yield f"data: {json.dumps({'error': str(error)})}\n\n"
         yield "data: [DONE]\n\n"

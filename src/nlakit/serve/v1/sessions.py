@@ -21,7 +21,8 @@ from nlakit.redact import redact, redact_pieces
 from nlakit.serve.wire import Input, TokenRow
 
 MOST_SHARES = 1_000
-"""Sessions that are kept; the oldest go first."""
+MOST_CHARACTERS = 256 * 2**20
+"""Sessions that are kept, and the length of all of them together; the oldest go first."""
 ID = r"[A-Za-z0-9_-]{22}"
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS sessions (number INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, session TEXT NOT NULL);"
@@ -94,7 +95,10 @@ class SessionStore:
         with self._lock, self._file:
             self._file.execute("INSERT INTO sessions (id, session) VALUES (?, ?)", (name, session.model_dump_json()))
             self._file.execute(
-                "DELETE FROM sessions WHERE number <= (SELECT MAX(number) FROM sessions) - ?", (MOST_SHARES,)
+                "DELETE FROM sessions WHERE number IN (SELECT number FROM (SELECT number, "
+                "ROW_NUMBER() OVER (ORDER BY number DESC) AS place, SUM(LENGTH(session)) OVER (ORDER BY number DESC) AS size "
+                "FROM sessions) WHERE place > ? OR (size > ? AND place > 1))",
+                (MOST_SHARES, MOST_CHARACTERS),
             )
         return name
 
