@@ -14,11 +14,15 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
 from nlakit.config import derive_seed
+from nlakit.errors import InputError
 from nlakit.models.adapters import switch
 from nlakit.models.sampler import invert
 from nlakit.models.sites import Site
 from nlakit.models.target import Target
 from nlakit.models.verbalizer import configured_ends
+
+_WORD = "zebra"
+"""Stands for what is said, where only the words of a template around it are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +73,20 @@ def answer(
 
 
 def answer_ends(target: Target) -> set[int]:
-    """Return the tokens with which a target ends an answer."""
-    return {*configured_ends(target.model), target.tokenizer.eos_token_id}
+    """Return the tokens with which a target ends an answer: those of its settings, and what its chat template closes one with."""
+    return {*configured_ends(target.model), target.tokenizer.eos_token_id, *_turn_end(target)}
+
+
+def _turn_end(target: Target) -> list[int]:
+    """Return the control token that the chat template writes behind an answer; none where there is no template or no such token."""
+    if not target.tokenizer.chat_template:
+        return []
+    try:
+        closed = target.render([{"role": "user", "content": _WORD}, {"role": "assistant", "content": _WORD}])
+    except InputError:  # a template of other roles
+        return []
+    behind = target.tokenizer(closed.rpartition(_WORD)[2], add_special_tokens=False)["input_ids"]
+    return [token for token in behind[:1] if token in target.tokenizer.all_special_ids]
 
 
 def _draw(logits_V: Tensor, temperature: float, generator: torch.Generator) -> int:

@@ -78,7 +78,7 @@ class Service:
             raise UnavailableError("this server was started without the target, so it reads vectors and no texts.")
         return self.pair.target
 
-    @property
+    @functools.cached_property
     def ends(self) -> set[int]:
         """Tokens with which the target ends an answer."""
         return answer_ends(self.target)

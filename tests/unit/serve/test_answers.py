@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 
 from nlakit.models.sites import Site
-from nlakit.serve.answers import answer
+from nlakit.models.target import Target
+from nlakit.models.verbalizer import configured_ends
+from nlakit.serve.answers import answer, answer_ends
 from nlakit.testing import tiny_target
 
 
@@ -59,3 +61,21 @@ def test_the_seed_decides_what_is_drawn():
     assert first == again != other
     long = written(target, ids, max_new_tokens=10**6, temperature=1.0, seed=3)
     assert len(ids) + len(long) <= target.max_positions
+
+
+def test_an_answer_ends_with_its_turn():
+    """Where a chat template closes an answer with a token of its own, writing goes no further, whatever the settings say."""
+    target = Target.load("terrarium")
+    chat = [{"role": "user", "content": "What is 5 plus 9? The tool says 15."}]
+    ids = target.encode(target.render(chat, add_generation_prompt=True)).ids
+    found = written(target, ids, max_new_tokens=60, temperature=0.0)
+    assert target.tokenizer.decode(found) == "The answer is 14 instead.<|end|>"
+
+
+def test_a_target_without_a_template_ends_as_its_settings_say():
+    """Nothing is asked of a template that is not there, or that refuses a plain chat."""
+    target = tiny_target()
+    ends = {*configured_ends(target.model), target.tokenizer.eos_token_id}
+    for template in (None, "{{ raise_exception('no') }}"):
+        target.tokenizer.chat_template = template
+        assert answer_ends(target) == ends
