@@ -266,8 +266,13 @@ def test_an_audit_log_has_every_reading_and_no_words(pair: Pair, tmp_path: Path)
         httpx.post(f"{address}/explain", json={"text": TEXT, "positions": [3]}, timeout=60)
         httpx.post(f"{address}/v1/readings", json={"text": TEXT, "positions": [999]})
         httpx.post(f"{address}/explain", content=b"no json", headers={"content-type": "application/json"})
+        httpx.get(f"{address}/v1/shares/{'x' * 22}")
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [(line["route"], line.get("positions")) for line in lines] == [("/explain", [3]), ("/v1/readings", [999])]
+    assert [(line["route"], line.get("positions")) for line in lines] == [
+        ("/explain", [3]),
+        ("/v1/readings", [999]),
+        ("/v1/shares/{name}", None),
+    ]
     assert {line["client"] for line in lines} == {"127.0.0.1"}
     assert "red box" not in path.read_text()
 

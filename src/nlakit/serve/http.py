@@ -33,15 +33,16 @@ def client_of(request: Request) -> str:
 async def audited(request: Request) -> None:
     """Write the request into the audit log, if one is kept, before it is answered."""
     log: AuditLog | None = request.app.state.audit
-    if log is None or request.method != "POST":
+    if log is None or not (request.method == "POST" or request.path_params):
         return
     try:
-        body = await request.json()
+        body = await request.json() if request.method == "POST" else {}
     except ValueError:
         return  # refused as no JSON
     if isinstance(body, dict):
         client = request.client.host if request.client else "unknown"
-        await asyncio.to_thread(log.record, client, request.url.path, body)
+        # The pattern of the route and not its path: the id of a shared session opens it.
+        await asyncio.to_thread(log.record, client, request.scope["route"].path, body)
 
 
 Served = Annotated[Service, Depends(service_of)]

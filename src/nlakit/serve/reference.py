@@ -178,7 +178,6 @@ async def completion(given: CompletionRequest, service: Served, client: Client) 
     """Let the target go on with a prompt."""
     found = await service.prompt(given)
     most = min(max(given.completion_tokens, 1), service.limits.max_completion_tokens)
-    tokenizer = service.target.tokenizer
     parts = service.answer(client, found.ids, max_new_tokens=most, temperature=given.temperature)
 
     async def frames() -> AsyncIterator[dict[str, Any]]:
@@ -190,9 +189,9 @@ async def completion(given: CompletionRequest, service: Served, client: Client) 
         written: list[int] = []
         async with aclosing(parts) as tokens:
             async for step in tokens:
-                said = tokenizer.decode(written)
+                said = service.decode(written, controls=True)
                 written.append(step.token_id)
-                piece = tokenizer.decode(written)[len(said) :]
+                piece = service.decode(written, controls=True)[len(said) :]
                 row = {
                     "token": piece,
                     "token_id": step.token_id,
@@ -200,7 +199,7 @@ async def completion(given: CompletionRequest, service: Served, client: Client) 
                     "generated": True,
                 }
                 yield {"type": "token", "token": row}
-        yield {"type": "text", "text": tokenizer.decode(written, skip_special_tokens=True)}
+        yield {"type": "text", "text": service.decode(written)}
 
     if given.stream:
         return events(frames())

@@ -8,11 +8,12 @@ Axes: N vectors or texts, T tokens, D width of a vector.
 from __future__ import annotations
 
 import asyncio
+import copy
 import functools
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -77,6 +78,15 @@ class Service:
         if self.pair.target is None:
             raise UnavailableError("this server was started without the target, so it reads vectors and no texts.")
         return self.pair.target
+
+    def decode(self, ids: Sequence[int], *, controls: bool = False) -> str:
+        """Return tokens of the target as text, with its control tokens or without; for the event loop alone."""
+        return str(self._decoder.decode(list(ids), skip_special_tokens=not controls))
+
+    @functools.cached_property
+    def _decoder(self) -> Any:
+        """A tokenizer of its own: the target's is at work in other threads."""
+        return copy.deepcopy(self.target.tokenizer)
 
     @functools.cached_property
     def ends(self) -> set[int]:

@@ -32,7 +32,7 @@ SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？")
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A piece of the answer; empty where a character is not whole yet."""
+    """A piece of the answer; empty where a character is not whole yet, or a stop text may have begun."""
 
     text: str
     token_id: int
@@ -113,7 +113,7 @@ async def answer_with_readings(
     )
     rule = Rule(where or ReadWhere())
     made: asyncio.Queue[Word | Reading | Failed | Ended | BaseException] = asyncio.Queue()
-    grown, vectors = _Grown(service, prompt), list[Tensor]()
+    grown, vectors = _Grown(service, prompt, how.stops), list[Tensor]()
     tasks: set[asyncio.Task[None]] = set()
 
     async def read(position: int) -> None:
@@ -137,15 +137,13 @@ async def answer_with_readings(
                 if due is not None:  # now the vector of the token before is there
                     tasks.add(asyncio.create_task(read(due)))
                     due = None
-                piece = grown.add(step.token_id)
-                ended = grown.ends(how.stops)
-                made.put_nowait(Word(piece if ended is None else grown.cut(ended, piece), step.token_id))
+                made.put_nowait(Word(grown.add(step.token_id), step.token_id))
                 if where is not None and rule.fires(len(grown.ids) - 1, grown.text):
                     due = len(prompt) + len(grown.ids) - 1
-                if ended is not None or step.token_id in service.ends:
+                if grown.stopped or step.token_id in service.ends:
                     reason = "stop"
                     break
-        if grown.ends(how.stops) is None and (rest := grown.rest()):
+        if rest := grown.rest():
             made.put_nowait(Word(rest, grown.ids[-1]))
         await asyncio.gather(*tasks)
         made.put_nowait(Ended(reason, len(grown.ids)))
@@ -176,34 +174,42 @@ async def answer_with_readings(
 class _Grown:
     """An answer so far, behind its prompt."""
 
-    def __init__(self, service: Service, prompt: Prompted) -> None:
+    def __init__(self, service: Service, prompt: Prompted, stops: Sequence[str]) -> None:
         self.ids: list[int] = []
         self.text = ""
+        self.stopped = False
+        """Whether a stop text has come."""
+        self._stops, self._shown = stops, 0
         self._service, self._prompt = service, prompt
         self._pieces: list[str] = []
 
     def add(self, token_id: int) -> str:
-        """Take the next token; returns what it adds to the text, nothing while a character is not whole."""
+        """Take the next token; returns what can be shown now: nothing while a character is not whole, or a stop text begins."""
         self.ids.append(token_id)
-        tokenizer = self._service.target.tokenizer
-        whole = tokenizer.decode(self.ids, skip_special_tokens=True)
+        whole = self._service.decode(self.ids)
         piece = "" if whole.endswith("�") else whole[len(self.text) :]
         self.text += piece
-        self._pieces.append(piece or tokenizer.decode([token_id]))
-        return piece
+        self._pieces.append(piece or self._service.decode([token_id], controls=True))
+        found = [at for stop in self._stops if (at := self.text.find(stop)) >= 0]
+        self.stopped = bool(found)
+        begun = [
+            length
+            for stop in self._stops
+            for length in range(1, min(len(stop), len(self.text)) + 1)
+            if self.text.endswith(stop[:length])
+        ]
+        return self._show(min(found) if found else len(self.text) - max(begun, default=0))
 
     def rest(self) -> str:
-        """Return what is left of a character that never became whole."""
-        return self._service.target.tokenizer.decode(self.ids, skip_special_tokens=True)[len(self.text) :]
+        """Return what was held back, now that nothing more comes, and what is left of a character that never became whole."""
+        if self.stopped:
+            return ""
+        self.text = self._service.decode(self.ids)
+        return self._show(len(self.text))
 
-    def ends(self, stops: Sequence[str]) -> int | None:
-        """Return where the first stop text begins, if one has come."""
-        found = [at for stop in stops if (at := self.text.find(stop)) >= 0]
-        return min(found, default=None)
-
-    def cut(self, at: int, piece: str) -> str:
-        """Return what of the last piece stands before a stop text."""
-        return piece[: max(0, at - (len(self.text) - len(piece)))]
+    def _show(self, end: int) -> str:
+        shown, self._shown = self.text[self._shown : end], max(self._shown, end)
+        return shown
 
     def prompt(self, position: int) -> Prompted:
         """Return prompt and answer up to a position, as one that can be read."""

@@ -55,7 +55,7 @@ async def steer(service: Service, client: str, prompt: Prompted, given: SteerReq
         )
         async with aclosing(steps) as written:
             ids = [step.token_id async for step in written]
-        return service.target.tokenizer.decode(ids, skip_special_tokens=True)
+        return service.decode(ids)
 
     unsteered, steered, random = await asyncio.gather(go_on(None), go_on(vector_D + push_D), go_on(vector_D + random_D))
     return SteerResponse(position=position, norm=norm, added=added, unsteered=unsteered, steered=steered, random=random)
