@@ -131,6 +131,17 @@ def test_the_warm_start_goes_on_from_the_first_round_where_it_is_told_to(
     assert not all(torch.equal(begun[half][name], tensor) for name, tensor in first.items())
 
 
+def test_adapters_go_on_from_the_first_round_too(recipe: Recipe, tmp_path: Path) -> None:
+    """On one frozen base the first round's adapter is kept and taken up, and the pair is whole."""
+    adapters = recipe.adapters.model_copy(update={"mode": "lora"})
+    recipe = by(recipe.model_copy(update={"adapters": adapters}), "likelihood")
+    run = prepared(recipe, tmp_path / "run")
+    run_stages(recipe, run, SILENT, ["ground", "warm-start"])
+    (kept,) = (run.path / "ground" / "first-round").glob("step-*/verbalizer.safetensors")
+    assert all("lora" in name for name in load_file(kept))
+    Pair.from_pretrained(run.path / "warm-start" / "pair")
+
+
 def test_a_first_round_that_is_gone_is_missed(recipe: Recipe, tmp_path: Path) -> None:
     """What the recipe promises to go on from is not silently replaced by a fresh start."""
     recipe = by(recipe, "likelihood", reuse=True)
