@@ -64,11 +64,12 @@ def test_samples_differ_and_are_the_same_tomorrow(address: str) -> None:
     assert post(address, "/readings", **body, seed=1) != first
 
 
-def test_support_comes_with_every_claim(address: str) -> None:
+def test_support_comes_with_every_claim() -> None:
     """Every claim lies in its text and has a support in [0, 1]; a stream shows the reading first and its claims later."""
-    body = {"text": TEXT, "positions": [4, 5], "support": True}
-    plain = post(address, "/readings", **body)["readings"]
-    frames = events(address, "/v1/readings", {**body, "stream": True})
+    body = {"text": "One morning, Mia put the key in the box. Tom felt", "positions": [-1, -2], "support": True}
+    with served(Pair.from_pretrained("terrarium")) as address:
+        plain = post(address, "/readings", **body)["readings"]
+        frames = events(address, "/v1/readings", {**body, "stream": True})
     kinds = [frame["type"] for frame in frames]
     assert kinds[0] == "prompt"
     assert kinds.count("reading") == kinds.count("support") == 2
@@ -76,8 +77,8 @@ def test_support_comes_with_every_claim(address: str) -> None:
     assert [frame["reading"] for frame in frames if frame["type"] == "support"] == plain
     for reading in plain:
         for item in reading["explanations"]:
-            assert item["outcome"] != "ok" or item["claims"] is not None
-            for claim in item["claims"] or ():
+            assert item["claims"]
+            for claim in item["claims"]:
                 assert 0 <= claim["support"] <= 1
                 assert item["text"][claim["start"] : claim["end"]]
 
@@ -258,6 +259,8 @@ def test_what_there_is_can_be_listed(address: str, pair: Pair, tmp_path: Path) -
     (run / "extract").mkdir(parents=True)
     (run / "config.json").write_text(json.dumps({"recipe": {"name": "tiny"}}))
     (run / "extract" / "done.json").write_text("{}")
+    (tmp_path / "runs" / "half").mkdir()
+    (tmp_path / "runs" / "half" / "config.json").write_text("{")
     (run / "metrics.jsonl").write_text(json.dumps({"stage": "train", "step": 3}) + "\n")
     with served(pair, runs=tmp_path / "runs") as other:
         (found,) = httpx.get(f"{other}/v1/runs").json()["data"]

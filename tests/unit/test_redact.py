@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nlakit.redact import luhn, redact, redact_pieces
+from nlakit.redact import luhn, marks, redact, redact_pieces
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,7 @@ from nlakit.redact import luhn, redact, redact_pieces
         ("Call 030 123 45 67.", "Call [telephone]."),
         ("Card 4111 1111 1111 1111.", "Card [card]."),
         ("Card 4111-1111-1111-1112.", "Card 4111-1111-1111-1112."),
+        ("Card 4111 1111 1111 1111 123, order 5 4111 1111 1111 1111.", "Card [card] 123, order 5 [card]."),
         ("IBAN DE89 3704 0044 0532 0130 00 it is", "IBAN [account] it is"),
         ("from 192.168.0.17 at", "from [IP address] at"),
         ("key sk-abcdefghijklmnop1234 end", "key [key] end"),
@@ -59,3 +60,21 @@ def test_pieces_of_a_match_are_masked_each() -> None:
     """An address that tokens cut in pieces is masked in all of them, and the words around it stay."""
     pieces = ["Write", " to", " mia", "@mail", ".example", ".org", " now", "."]
     assert redact_pieces(pieces) == ["Write", " to", "█", "█", "█", "█", " now", "."]
+
+
+@given(st.text(alphabet="ab@. 1-", max_size=60), st.integers(min_value=1, max_value=5))
+def test_pieces_and_whole_texts_agree(text: str, size: int) -> None:
+    """However a text is cut, exactly the pieces with a masked character are masked."""
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    hit = {place for start, end, _ in marks(text) for place in range(start, end)}
+    expected = [
+        "█" if hit & set(range(at, at + len(piece))) else piece
+        for at, piece in zip(range(0, len(text), size), pieces, strict=True)
+    ]
+    assert redact_pieces(pieces) == expected
+
+
+def test_a_long_text_takes_no_longer_a_character_than_a_short_one() -> None:
+    """Many addresses are masked in one pass, each."""
+    text = "write to a@b.example or 192.168.0.17, " * 20_000
+    assert redact(text).count("[e-mail]") == redact(text).count("[IP address]") == 20_000

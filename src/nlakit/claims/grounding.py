@@ -70,7 +70,7 @@ class LikelihoodSign:
     guesses: Pool
     """The claims of the texts that the verbalizer was taught: how often each value occurs."""
     others_KD: Tensor
-    """Vectors of other documents."""
+    """Vectors drawn by lot, for whole statements."""
 
     def scores(
         self,

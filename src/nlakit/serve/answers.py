@@ -5,7 +5,7 @@ Axes: T tokens, D width of a vector, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -21,6 +21,7 @@ from nlakit.models.sites import Site
 from nlakit.models.target import Target
 from nlakit.models.verbalizer import configured_ends
 
+SMALLEST_TEMPERATURE = 1e-6
 _WORD = "zebra"
 """Stands for what is said, where only the words of a template around it are looked at."""
 
@@ -46,13 +47,15 @@ def answer(
     seed: int = 0,
     changed: AbstractContextManager[None] | None = None,
     site: Site | None = None,
+    ends: Collection[int] | None = None,
 ) -> Iterator[Step]:
     """Yield the tokens that the target writes after a prompt, an end token included, as many as its window holds at most.
 
     ``temperature`` 0 takes the likeliest token. ``changed`` is entered while the prompt is read and not afterwards: a hook that
-    writes other vectors into it. With a ``site`` each token comes with the vectors that were read there.
+    writes other vectors into it. With a ``site`` each token comes with the vectors that were read there. ``ends`` are those of
+    :func:`answer_ends`, found already.
     """
-    ends = answer_ends(target)
+    ends = answer_ends(target) if ends is None else ends
     generator = torch.Generator().manual_seed(derive_seed(seed, "answer"))
     cache = DynamicCache(config=target.model.config)
     given = list(ids)
@@ -92,6 +95,7 @@ def _turn_end(target: Target) -> list[int]:
 def _draw(logits_V: Tensor, temperature: float, generator: torch.Generator) -> int:
     if temperature == 0:
         return int(logits_V.argmax())
-    cumulative_1V = ((logits_V - logits_V.max()) / temperature).exp().cumsum(dim=-1)[None]
+    # The smallest numbers are none in float32, and a division by none has no answer.
+    cumulative_1V = ((logits_V - logits_V.max()) / max(temperature, SMALLEST_TEMPERATURE)).exp().cumsum(dim=-1)[None]
     uniform_11 = torch.rand((1, 1), generator=generator).to(logits_V.device)
     return int(invert(cumulative_1V, uniform_11))

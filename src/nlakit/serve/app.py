@@ -15,10 +15,9 @@ from fastapi.responses import JSONResponse
 
 from nlakit.errors import BusyError, NotFoundError, UnavailableError, UserError
 from nlakit.models.pair import Pair
-from nlakit.models.target import model_fingerprint
 from nlakit.serve import reference
 from nlakit.serve.audit import AuditLog
-from nlakit.serve.cache import ReadingCache
+from nlakit.serve.cache import ReadingCache, pair_fingerprint
 from nlakit.serve.engine import Engine
 from nlakit.serve.guard import Guard
 from nlakit.serve.http import audited
@@ -51,13 +50,12 @@ def make_app(
     """
     limits = limits or Limits()
     kept = cache or ReadingCache(None, limits.cached_readings)
-    fingerprint = f"{model_fingerprint(pair.verbalizer.model)} {model_fingerprint(pair.reconstructor.backbone)}"
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with audit or nullcontext(), kept, sessions or SessionStore(None) as shared, Engine(pair, limits) as engine:
             app.state.audit, app.state.sessions, app.state.runs, app.state.redact = audit, shared, runs, redact
-            app.state.service = Service(engine, kept, fingerprint)
+            app.state.service = Service(engine, kept, pair_fingerprint(pair))
             yield
 
     app = FastAPI(title="nlakit", lifespan=lifespan, docs_url=None, redoc_url=None)

@@ -24,6 +24,8 @@ from nlakit.redact import redact
 
 MOST_POSITIONS = 64
 """Positions that stand in a line; of more only the number does."""
+MOST_CHARACTERS = 32_768
+"""Characters of each text that are looked at: longer ones are refused where texts are read."""
 _TEXTS = ("text", "description", "original", "edited")
 
 
@@ -54,7 +56,7 @@ class AuditLog:
 
     def record(self, client: str, route: str, body: Mapping[str, Any]) -> None:
         """Write down one request; on disk before it is answered."""
-        texts = list(_texts(body))
+        texts = [text[:MOST_CHARACTERS] for text in _texts(body)]
         positions = body.get("positions")
         line: dict[str, Any] = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -78,6 +80,8 @@ def _texts(body: Mapping[str, Any]) -> Iterator[str]:
     for name in _TEXTS:
         if isinstance(body.get(name), str):
             yield body[name]
+    if isinstance(body.get("input"), dict):
+        yield from _texts(body["input"])
     for message in _list(body.get("messages")):
         content = message.get("content") if isinstance(message, dict) else None
         if isinstance(content, str):

@@ -18,9 +18,13 @@ from typing import Self
 
 from torch import Tensor
 
+from nlakit.config import fingerprint
+from nlakit.errors import ConfigError
 from nlakit.explanations import Outcome
+from nlakit.models.pair import Pair
 from nlakit.models.readings import Score, ScoredExplanation
 from nlakit.models.sampler import Wish
+from nlakit.models.target import model_fingerprint
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS explanations (key BLOB PRIMARY KEY, found TEXT NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID;
@@ -83,6 +87,17 @@ class ReadingCache:
             self._file.execute("UPDATE explanations SET used = ? WHERE key = ?", (self._used, key))
 
 
+def pair_fingerprint(pair: Pair) -> str:
+    """Return a hash of everything in a pair that an explanation and its score depend on."""
+    card = pair.card
+    return fingerprint(
+        model_fingerprint(pair.verbalizer.model),
+        model_fingerprint(pair.reconstructor),
+        card.prompts.model_dump(mode="json"),
+        [card.injection, card.injection_scale, None if card.stats is None else card.stats.variance],
+    )
+
+
 def content_key(pair: str, vector_D: Tensor, wish: Wish) -> bytes:
     """Return the key of one explanation: a hash of the pair's fingerprint, the raw vector in float32 and the wish."""
     hashed = hashlib.sha256(pair.encode())
@@ -94,10 +109,15 @@ def content_key(pair: str, vector_D: Tensor, wish: Wish) -> bytes:
 def _open(path: Path | None) -> sqlite3.Connection:
     if path is None:
         return _prepared(sqlite3.connect(":memory:", check_same_thread=False))
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600, exist_ok=True)
         return _prepared(sqlite3.connect(path, check_same_thread=False))
+    except (
+        OSError,
+        sqlite3.OperationalError,
+    ) as error:  # a folder, a full or locked file: nothing that may be set aside
+        raise ConfigError(f"the cache {path} cannot be used: {error}; choose another file with --cache.") from error
     except sqlite3.DatabaseError:
         # A cache is worth nothing but time: a damaged one is set aside, never a reason not to start.
         path.replace(path.with_name(f"{path.name}.damaged"))

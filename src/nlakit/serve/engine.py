@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,11 +26,13 @@ from nlakit.errors import BusyError
 from nlakit.models.pair import Pair
 from nlakit.models.readings import ScoredExplanation
 from nlakit.models.sampler import Watch, Wish, sample_rows
-from nlakit.serve.fair import FairQueue
+from nlakit.serve.fair import FairQueue, share_of
 from nlakit.serve.limits import Limits
 
 SHOW_EVERY = 4
 """Tokens between two looks at a text that is being written; each look reads all of it again."""
+SMALLEST_STREAMS = 4
+"""Answers that one client may have written at a time, however few there may be of all."""
 TURN = 8
 """Parts that a stream is moved on by before others have their turn."""
 
@@ -90,6 +92,28 @@ class Stream(Work[None]):
     """Is given each part on the engine's thread."""
 
 
+class Parts(Generic[Part]):
+    """What is made of a stream, part by part; closing it, begun or not, ends the making."""
+
+    def __init__(self, future: Future[None], made: asyncio.Queue[tuple[Part] | None]) -> None:
+        self._future, self._made = future, made
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Part:
+        found = await self._made.get()
+        if found is None:
+            self._made.put_nowait(None)  # whoever asks once more is told the same
+            self._future.result()
+            raise StopAsyncIteration
+        return found[0]
+
+    async def aclose(self) -> None:
+        """Make no more of it."""
+        self._future.cancel()
+
+
 def _on_loop(loop: asyncio.AbstractEventLoop, on_text: Callable[[int, str], None], row: int, text: str) -> None:
     """Show the text of a row where the client is waiting."""
     loop.call_soon_threadsafe(on_text, row, text)
@@ -104,8 +128,8 @@ class Engine:
         self.limits = limits or Limits()
         self._queue: FairQueue[Work[Any]] = FairQueue(self.limits.waiting)
         self._streams: list[Stream] = []
-        self._open: set[Stream] = set()
-        """Streams that somebody still reads, waiting ones included; changed on the event loop and on the engine's thread."""
+        self._open: dict[Stream, str] = {}
+        """Streams that somebody still reads, waiting ones included, with their clients."""
         self._thread = threading.Thread(target=self._run, name="nlakit-engine", daemon=True)
 
     def __enter__(self) -> Self:
@@ -151,33 +175,25 @@ class Engine:
         found: Result = await asyncio.wrap_future(item.future)
         return found
 
-    def stream(self, client: str, parts: Iterator[Part]) -> AsyncGenerator[Part]:
+    def stream(self, client: str, parts: Iterator[Part]) -> Parts[Part]:
         """Queue an iterator to run on the engine's thread, and return its parts; it is closed when the reader leaves.
 
         Raises ``BusyError`` at once when the queue has no room, and when too many others are being read.
         """
-        if len(self._open) >= self.limits.streams:
+        own, all_most = sum(by == client for by in self._open.values()), self.limits.streams
+        if len(self._open) >= all_most or own >= share_of(all_most, SMALLEST_STREAMS):
             raise BusyError(
-                f"{len(self._open)} answers are being written already; expected at most {self.limits.streams} at a time. Ask again "
-                "in a moment."
+                f"{len(self._open)} answers are being written already, {own} of them for you; expected at most {all_most} at a "
+                f"time, {share_of(all_most, SMALLEST_STREAMS)} for one client. Ask again in a moment."
             )
         loop, made = asyncio.get_running_loop(), asyncio.Queue[tuple[Part] | None]()
         item = Stream(parts, lambda part: loop.call_soon_threadsafe(made.put_nowait, (part,)))
         # The end comes through the same door as the parts, so that none is overtaken.
         item.future.add_done_callback(lambda _: loop.call_soon_threadsafe(made.put_nowait, None))
         self._queue.put(client, [item])
-        self._open.add(item)
-        item.future.add_done_callback(lambda _: self._open.discard(item))
-
-        async def read() -> AsyncGenerator[Part]:
-            try:
-                while (found := await made.get()) is not None:
-                    yield found[0]
-                item.future.result()
-            finally:
-                item.future.cancel()
-
-        return read()
+        self._open[item] = client
+        item.future.add_done_callback(lambda _: self._open.pop(item, None))
+        return Parts(item.future, made)
 
     def _run(self) -> None:
         """Take work until the queue is closed."""

@@ -9,6 +9,14 @@ from typing import Generic, Protocol, TypeVar
 
 from nlakit.errors import BusyError
 
+SMALLEST_SHARE = 512
+"""Items of one client that may wait, however few there may be of all: those of the largest request."""
+
+
+def share_of(most: int, smallest: int) -> int:
+    """Return how many of ``most`` places one client may take: a quarter, so that nobody locks out the others."""
+    return min(most, max(most // 4, smallest))
+
 
 class Waiting(Protocol):
     """Something that a client waits for, or no longer does."""
@@ -48,10 +56,15 @@ class FairQueue(Generic[Item]):
         with self._changed:
             if self._closed:
                 raise BusyError("the server is shutting down; ask again when it is back.")
-            if self._length + len(items) > self.capacity:
+            own, share = len(self._clients.get(client, ())), share_of(self.capacity, SMALLEST_SHARE)
+            if self._length + len(items) > self.capacity or own + len(items) > share:
+                self._forget_abandoned()
+                own = len(self._clients.get(client, ()))
+            if self._length + len(items) > self.capacity or own + len(items) > share:
                 raise BusyError(
-                    f"{self._length} explanations wait already and {len(items)} more were asked for; expected at most "
-                    f"{self.capacity} together. Ask again in a moment, or for fewer positions."
+                    f"{self._length} explanations wait already, {own} of them for you, and {len(items)} more were asked for; "
+                    f"expected at most {self.capacity} together and {share} of one client. Ask again in a moment, or for fewer "
+                    "positions."
                 )
             self._clients.setdefault(client, deque()).extend(items)
             self._length += len(items)
@@ -75,6 +88,12 @@ class FairQueue(Generic[Item]):
                 if not item.abandoned:
                     taken.append(item)
             return taken
+
+    def _forget_abandoned(self) -> None:
+        """Drop what nobody waits for any more."""
+        kept = {client: deque(item for item in items if not item.abandoned) for client, items in self._clients.items()}
+        self._clients = {client: items for client, items in kept.items() if items}
+        self._length = sum(map(len, self._clients.values()))
 
     def close(self) -> list[Item]:
         """Refuse what comes from now on, wake whoever waits, and return what was waiting."""

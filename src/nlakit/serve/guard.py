@@ -53,7 +53,7 @@ class Guard:
                 started.set()
             await send(message)
 
-        refused = self._refusal(Headers(scope=scope), scope["method"]) or self._too_many(scope)
+        refused = self._too_many(scope) or self._refusal(Headers(scope=scope), scope["method"])
         if refused is not None:
             await refused(scope, receive, answer)
             return

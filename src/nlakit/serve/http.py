@@ -37,7 +37,7 @@ async def audited(request: Request) -> None:
         return
     try:
         body = await request.json() if request.method == "POST" else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         return  # refused as no JSON
     if isinstance(body, dict):
         client = request.client.host if request.client else "unknown"

@@ -9,6 +9,7 @@ Axes: N vectors, D width of a vector.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
@@ -16,6 +17,7 @@ from typing import Any
 
 import torch
 from fastapi import APIRouter
+from fastapi.responses import Response
 from pydantic import BaseModel
 from torch import Tensor
 
@@ -87,22 +89,26 @@ async def tokenize(given: Input, service: Served) -> TokenizeResponse:
     return TokenizeResponse(tokens=found.rows, prompt_length=len(found), text=found.text)
 
 
-@router.post("/extract")
-async def extract(given: Input, service: Served, client: Client) -> ExtractResponse:
+@router.post("/extract", response_model=ExtractResponse)
+async def extract(given: Input, service: Served, client: Client) -> Response:
     """Return the raw vector of every token of a prompt."""
     found = await service.prompt(given)
     vectors_ND = await service.vectors(client, found.ids)
-    tokens = [
-        ExtractedToken(
-            token=row.token,
-            token_id=row.token_id,
-            position=row.position,
-            activation=vector_D.tolist(),
-            l2_norm=float(vector_D.norm()),
-        )
-        for row, vector_D in zip(found.rows, vectors_ND, strict=True)
-    ]
-    return ExtractResponse(layer_index=service.site.layer, tokens=tokens)
+
+    def written() -> str:  # megabytes of numbers for a large target: not for the event loop
+        tokens = [
+            ExtractedToken(
+                token=row.token,
+                token_id=row.token_id,
+                position=row.position,
+                activation=vector_D.tolist(),
+                l2_norm=float(vector_D.norm()),
+            )
+            for row, vector_D in zip(found.rows, vectors_ND, strict=True)
+        ]
+        return ExtractResponse(layer_index=service.site.layer, tokens=tokens).model_dump_json()
+
+    return Response(await asyncio.to_thread(written), media_type="application/json")
 
 
 @router.post("/explain", response_model=ExplainResponse)
@@ -187,11 +193,14 @@ async def completion(given: CompletionRequest, service: Served, client: Client) 
             "tokens": [{**row.model_dump(), "generated": False} for row in found.rows],
         }
         written: list[int] = []
+        said = 0
         async with aclosing(parts) as tokens:
             async for step in tokens:
-                said = service.decode(written, controls=True)
                 written.append(step.token_id)
-                piece = service.decode(written, controls=True)[len(said) :]
+                whole = service.decode(written, controls=True)
+                # A character of several tokens belongs to the last of them.
+                piece = "" if whole.endswith("�") else whole[said:]
+                said += len(piece)
                 row = {
                     "token": piece,
                     "token_id": step.token_id,

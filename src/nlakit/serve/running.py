@@ -109,7 +109,10 @@ def serve(pair: Pair, where: Door, limits: Limits, kept: Kept, announce: Callabl
         runs=kept.runs,
         redact=kept.redact,
     )
-    settings = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, timeout_keep_alive=30)
+    # Whom a request comes from is its address; a header that anybody can write says nothing.
+    settings = uvicorn.Config(
+        app, log_level="warning", access_log=False, server_header=False, proxy_headers=False, timeout_keep_alive=30
+    )
     with _listening(where) as listener:
         name = f"[{where.host}]" if ":" in where.host else where.host
         announce(f"http://{name}:{listener.getsockname()[1]}")

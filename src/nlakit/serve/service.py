@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import functools
+import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from nlakit.models.sites import Site
 from nlakit.models.target import Target
 from nlakit.serve.answers import Step, answer, answer_ends
 from nlakit.serve.cache import ReadingCache, content_key
-from nlakit.serve.engine import Engine
+from nlakit.serve.engine import Engine, Parts
 from nlakit.serve.limits import Limits
 from nlakit.serve.prompted import Prompted, prompted
 from nlakit.serve.v1.examples import Examples
@@ -60,7 +61,7 @@ class Service:
         self.cache = cache
         self.fingerprint = fingerprint
         self.examples = Examples(engine.pair.card)
-        self._tokenising = asyncio.Lock()  # tokenizers are not made for two threads
+        self._tokenising = threading.Lock()  # tokenizers are not made for two threads
 
     @property
     def pair(self) -> Pair:
@@ -91,7 +92,8 @@ class Service:
     @functools.cached_property
     def ends(self) -> set[int]:
         """Tokens with which the target ends an answer."""
-        return answer_ends(self.target)
+        with self._tokenising:
+            return answer_ends(self.target)
 
     @property
     def site(self) -> Site:
@@ -108,8 +110,12 @@ class Service:
 
     async def tokenising(self, function: Callable[[], Result]) -> Result:
         """Run a function that uses the target's tokenizer off the event loop, while nobody else does."""
-        async with self._tokenising:
-            return await asyncio.to_thread(function)
+
+        def alone() -> Result:
+            with self._tokenising:  # held by the thread itself: a request that is given up does not end it
+                return function()
+
+        return await asyncio.to_thread(alone)
 
     async def vectors(self, client: str, ids: Sequence[int]) -> Tensor:
         """Read the raw vectors of a prompt at the pair's site; (T, D), float32."""
@@ -135,10 +141,15 @@ class Service:
         ]
         known = await asyncio.to_thread(self.cache.get, keys)
         missing = [row for row, found in enumerate(known) if found is None]
-        made: asyncio.Queue[Partial | tuple[int, asyncio.Future[ScoredExplanation]]] = asyncio.Queue()
+        made: asyncio.Queue[int | tuple[int, asyncio.Future[ScoredExplanation]]] = asyncio.Queue()
+        latest: dict[int, str] = {}
+        """The text so far of each row that has grown since it was last looked at: a slow reader misses some, and keeps none."""
 
         def grows(place: int, text: str) -> None:
-            made.put_nowait(Partial(missing[place], text))
+            row = missing[place]
+            if row not in latest:
+                made.put_nowait(row)
+            latest[row] = text
 
         def ends(row: int, done: asyncio.Future[ScoredExplanation]) -> None:
             made.put_nowait((row, done))
@@ -157,8 +168,8 @@ class Service:
                 left = len(missing)
                 while left:
                     item = await made.get()
-                    if isinstance(item, Partial):
-                        yield item
+                    if isinstance(item, int):
+                        yield Partial(item, latest.pop(item))
                         continue
                     row, done = item
                     explanation = done.result()
@@ -187,7 +198,7 @@ class Service:
         seed: int = 0,
         site: Site | None = None,
         changed: AbstractContextManager[None] | None = None,
-    ) -> AsyncGenerator[Step]:
+    ) -> Parts[Step]:
         """Yield what the target writes after a prompt, token by token; ``site`` and ``changed`` are those of ``answer``."""
         parts = answer(
             self.target,
@@ -197,6 +208,7 @@ class Service:
             seed=seed,
             site=site,
             changed=changed,
+            ends=self.ends,
         )
         return self.engine.stream(client, parts)
 

@@ -118,7 +118,7 @@ class Tally:
     def count(self, split: str, grounded: Grounded) -> None:
         """Add one explanation."""
         self.explanations += 1
-        self.silent += not grounded.kept
+        self.silent += not grounded.text
         contradicted = sum(score.contradicted for _, score in grounded.judged)
         self._add(self.splits, split, len(grounded.judged), grounded.kept, contradicted)
         for index, (claim, score) in enumerate(grounded.judged):

@@ -79,3 +79,12 @@ def test_a_target_without_a_template_ends_as_its_settings_say():
     for template in (None, "{{ raise_exception('no') }}"):
         target.tokenizer.chat_template = template
         assert answer_ends(target) == ends
+
+
+def test_next_to_no_temperature_is_none():
+    """A temperature too small for a number takes the likeliest token, as 0 does."""
+    target = tiny_target()
+    ids = target.encode("The red box is").ids
+    assert written(target, ids, max_new_tokens=8, temperature=1e-46) == written(
+        target, ids, max_new_tokens=8, temperature=0.0
+    )

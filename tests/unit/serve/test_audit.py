@@ -40,7 +40,9 @@ def test_redacted_texts_can_be_read_and_identify_nobody(tmp_path: Path) -> None:
     """Texts of messages, in one piece or in parts, stand in the line with addresses masked."""
     with AuditLog(tmp_path / "audit.jsonl", redacted=True) as log:
         log.record("a", "/v1/chat/completions", {"messages": MESSAGES})
-    (line,) = lines(tmp_path / "audit.jsonl")
+        log.record("a", "/v1/shares", {"input": {"text": PRIVATE}})
+    line, shared = lines(tmp_path / "audit.jsonl")
+    assert shared["characters"] == len(PRIVATE)
     assert line["texts"] == ["Mia writes to [e-mail] about the box.", "Aha."]
 
 

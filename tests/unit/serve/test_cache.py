@@ -8,12 +8,15 @@ import stat
 import subprocess
 import sys
 
+import pytest
 import torch
 
+from nlakit.errors import ConfigError
 from nlakit.explanations import Outcome
 from nlakit.models.readings import Score, ScoredExplanation
 from nlakit.models.sampler import Wish
-from nlakit.serve.cache import ReadingCache, content_key
+from nlakit.serve.cache import ReadingCache, content_key, pair_fingerprint
+from nlakit.testing import tiny_pair
 
 FOUND = ScoredExplanation("A place: the park.", Outcome.OK, Score(0.25, 0.875, None))
 FAILED = ScoredExplanation("A pla", Outcome.CUT_OFF)
@@ -79,3 +82,24 @@ def test_a_damaged_file_is_set_aside(tmp_path):
         cache.put({b"1": FOUND})
         assert cache.get([b"1"]) == [FOUND]
     assert (tmp_path / "cache.sqlite.damaged").read_bytes().startswith(b"no database")
+
+
+def test_a_folder_is_no_cache_and_stays_where_it_is(tmp_path):
+    """A wrong path is refused with the option to change, and nothing is moved."""
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    with pytest.raises(ConfigError, match="--cache"):
+        ReadingCache(folder, 10)
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+
+
+def test_another_head_or_scale_is_another_pair():
+    """Whatever an explanation or its score depends on is part of the pair's fingerprint."""
+    pair = tiny_pair()
+    first = pair_fingerprint(pair)
+    assert pair_fingerprint(tiny_pair()) == first
+    pair.card = pair.card.model_copy(update={"injection_scale": 2 * pair.card.injection_scale})
+    second = pair_fingerprint(pair)
+    with torch.no_grad():
+        pair.reconstructor.value_head.weight.neg_()
+    assert len({first, second, pair_fingerprint(pair)}) == 3

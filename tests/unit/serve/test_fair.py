@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from nlakit.errors import BusyError
+from nlakit.serve import fair
 from nlakit.serve.fair import FairQueue
 
 
@@ -37,7 +38,7 @@ def test_a_request_is_taken_whole_or_not_at_all():
     """What does not fit is refused at once, and what was there stays."""
     queue = FairQueue[Item](3)
     queue.put("a", [Item("1"), Item("2")])
-    with pytest.raises(BusyError, match=r"2 explanations wait already and 2 more .* at most 3"):
+    with pytest.raises(BusyError, match=r"2 explanations wait already, .* 2 more .* at most 3"):
         queue.put("b", [Item("3"), Item("4")])
     queue.put("b", [Item("3")])
 
@@ -72,3 +73,25 @@ def test_waiting_ends_with_an_item_with_time_or_with_closing():
     assert queue.take(1) == []
     with pytest.raises(BusyError, match="shutting down"):
         queue.put("a", [Item("x")])
+
+
+def test_no_client_can_take_all_places(monkeypatch):
+    """One client gets its share and no more, and another finds room."""
+    monkeypatch.setattr(fair, "SMALLEST_SHARE", 1)
+    queue = FairQueue[Item](8)
+    queue.put("a", [Item("1"), Item("2")])
+    with pytest.raises(BusyError, match="2 of one client"):
+        queue.put("a", [Item("3")])
+    queue.put("b", [Item("4"), Item("5")])
+    assert len(queue) == 4
+
+
+def test_those_who_left_take_no_places():
+    """What nobody waits for any more makes room for whoever comes."""
+    queue = FairQueue[Item](2)
+    gone = [Item("1"), Item("2")]
+    queue.put("a", gone)
+    for item in gone:
+        item.abandoned = True
+    queue.put("b", [Item("3"), Item("4")])
+    assert [item.name for item in queue.take(9)] == ["3", "4"]

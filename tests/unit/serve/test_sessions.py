@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
+from dataclasses import replace
 
 import pytest
 
-from nlakit.errors import NotFoundError
+from nlakit.errors import InputError, NotFoundError
 from nlakit.explanations import Outcome
 from nlakit.models.readings import Reading, ScoredExplanation, SupportedClaim
 from nlakit.serve.v1 import sessions
@@ -61,3 +63,23 @@ def test_claims_from_anywhere_break_nothing(claims: list[SupportedClaim]) -> Non
     """A session comes from whoever sends it: what cannot be placed is left out, and the text stays whole."""
     page = as_page(session("t", claims))
     assert "Kept in the box." in re.sub(r"<sub>.*?</sub>|<[^>]+>", "", page)
+
+
+def test_masked_words_lose_their_colours_and_short_fields_stay_short() -> None:
+    """Claims point at places that have moved; a title of nothing but addresses is no longer than it was."""
+    found = session("1.1.1.1 " * 32, [claim(0, 15, 0.9)])
+    item = found.readings[0].explanations[0]
+    found.readings[0].explanations[0] = replace(item, text="Write to a@b.example now.")
+    masked = found.redacted()
+    assert masked.readings[0].explanations[0].text == "Write to [e-mail] now."
+    assert masked.readings[0].explanations[0].claims is None
+    assert len(masked.title) <= 256
+    assert "1.1.1.1" not in masked.title
+
+
+def test_numbers_that_json_cannot_hold_are_refused() -> None:
+    """What could not be read back is not kept."""
+    found = session("t")
+    found.readings[0] = replace(found.readings[0], norm=math.nan)
+    with SessionStore(None) as store, pytest.raises(InputError, match="finite"):
+        store.put(found)

@@ -43,13 +43,16 @@ def runs(folder: Path | None) -> list[dict[str, Any]]:
     if folder is None or not folder.is_dir():
         return []
     configs = sorted(folder.glob("*/config.json"), key=lambda path: path.stat().st_mtime, reverse=True)
-    return [_run(path.parent) for path in configs[:MOST_RUNS]]
+    return [found for path in configs[:MOST_RUNS] if (found := _run(path.parent)) is not None]
 
 
-def _run(path: Path) -> dict[str, Any]:
+def _run(path: Path) -> dict[str, Any] | None:
     stages = sorted(RunFolder(path).done_markers(), key=lambda marker: marker.stat().st_mtime)
     metrics = read_metrics(path / "metrics.jsonl")
-    recipe = json.loads((path / "config.json").read_text(encoding="utf-8")).get("recipe", {})
+    try:
+        recipe = json.loads((path / "config.json").read_text(encoding="utf-8"))["recipe"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # being written, or no run's
     return {
         "id": path.name,
         "name": recipe.get("name", path.name),

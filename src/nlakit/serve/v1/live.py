@@ -119,7 +119,8 @@ async def answer_with_readings(
     async def read(position: int) -> None:
         try:
             wanted = Wanted([position], rule.where.samples, rule.where.temperature)
-            found = await read_vectors(service, client, grown.prompt(position), torch.cat(vectors), wanted)
+            vectors_TD = torch.cat(vectors)[: position + 1]  # whatever has been written since
+            found = await read_vectors(service, client, grown.prompt(position), vectors_TD, wanted)
             async with aclosing(found) as readings:
                 async for reading in readings:
                     if isinstance(reading, Reading):

@@ -93,6 +93,9 @@ async def read_vectors(
                     readings.append(_reading(service, prompt, vectors_TD, position, in_order))
                     yield readings[-1]
         if wanted.support:
+            readings.sort(
+                key=lambda reading: reading.position
+            )  # what is sampled together does not depend on who was first
             for start in range(0, len(readings), SUPPORTED_TOGETHER):
                 some = readings[start : start + SUPPORTED_TOGETHER]
                 for reading in await _with_support(service, client, prompt, vectors_TD, some, readings, wanted):

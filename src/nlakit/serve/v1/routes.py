@@ -193,8 +193,7 @@ async def truth(given: TruthRequest, service: Served) -> TruthResponse:
 @router.post("/shares")
 async def share(session: Session, sessions: Sessions, redacted: Redacted) -> Shared:
     """Keep a session under an id that cannot be guessed."""
-    kept = session.redacted() if redacted else session
-    return Shared(id=await asyncio.to_thread(sessions.put, kept))
+    return Shared(id=await asyncio.to_thread(lambda: sessions.put(session.redacted() if redacted else session)))
 
 
 @router.get("/shares/{name}", response_model=Session)
@@ -206,8 +205,7 @@ async def shared(name: Annotated[str, Path(pattern=f"^{ID}$")], sessions: Sessio
 @router.post("/export", response_class=HTMLResponse)
 async def export(session: Session, redacted: Redacted) -> HTMLResponse:
     """Return a session as one HTML file that needs no server."""
-    kept = session.redacted() if redacted else session
-    return HTMLResponse(await asyncio.to_thread(as_page, kept))
+    return HTMLResponse(await asyncio.to_thread(lambda: as_page(session.redacted() if redacted else session)))
 
 
 def _model(service: Service) -> str:

@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal, Self
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
-from nlakit.errors import NotFoundError
+from nlakit.errors import InputError, NotFoundError
 from nlakit.models.readings import BANDS, Reading, ScoredExplanation
 from nlakit.redact import redact, redact_pieces
 from nlakit.serve.wire import Input, TokenRow
@@ -27,6 +27,10 @@ ID = r"[A-Za-z0-9_-]{22}"
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS sessions (number INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, session TEXT NOT NULL);"
 )
+
+
+_SHORT = ("pair", "title", "role", "channel")
+"""Fields with a longest length, which a label would exceed."""
 
 
 class TrueAt(BaseModel):
@@ -54,19 +58,22 @@ class Session(BaseModel):
         tokens = [row.model_copy(update={"token": text}) for row, text in zip(self.tokens, masked, strict=True)]
         said = dict(enumerate(masked))
         found = _masked(self.model_dump(mode="json", exclude={"tokens"}))
-        for reading in found["readings"]:
+        for reading, was in zip(found["readings"], self.readings, strict=True):
             reading["token"] = said.get(reading["position"], redact(reading["token"]))
+            for item, before in zip(reading["explanations"], was.explanations, strict=True):
+                if item["text"] != before.text:
+                    item["claims"] = None  # they say where their words are, and these have moved
         return Session.model_validate({**found, "tokens": tokens})
 
 
-def _masked(value: Any) -> Any:
-    """Mask every text inside a JSON value; names of fields stay."""
+def _masked(value: Any, name: str = "") -> Any:
+    """Mask every text inside a JSON value; names of fields stay, and what is short has to stay as short."""
     if isinstance(value, str):
-        return redact(value)
+        return redact(value)[: len(value)] if name in _SHORT else redact(value)
     if isinstance(value, list):
-        return [_masked(item) for item in value]
+        return [_masked(item, name) for item in value]
     if isinstance(value, dict):
-        return {name: _masked(item) for name, item in value.items()}
+        return {name: _masked(item, name) for name, item in value.items()}
     return value
 
 
@@ -90,10 +97,16 @@ class SessionStore:
             self._file.close()
 
     def put(self, session: Session) -> str:
-        """Keep a session and return its id, which cannot be guessed."""
-        name = secrets.token_urlsafe(16)
+        """Keep a session and return its id, which cannot be guessed; raises ``InputError`` for numbers that JSON cannot hold."""
+        name, text = secrets.token_urlsafe(16), session.model_dump_json()
+        try:
+            Session.model_validate_json(text)
+        except ValidationError as error:
+            raise InputError(
+                "the session has a number that is not finite; expected numbers that JSON can hold."
+            ) from error
         with self._lock, self._file:
-            self._file.execute("INSERT INTO sessions (id, session) VALUES (?, ?)", (name, session.model_dump_json()))
+            self._file.execute("INSERT INTO sessions (id, session) VALUES (?, ?)", (name, text))
             self._file.execute(
                 "DELETE FROM sessions WHERE number IN (SELECT number FROM (SELECT number, "
                 "ROW_NUMBER() OVER (ORDER BY number DESC) AS place, SUM(LENGTH(session)) OVER (ORDER BY number DESC) AS size "

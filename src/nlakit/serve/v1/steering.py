@@ -9,7 +9,7 @@ Axes: T tokens, D width of a vector.
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 
 import torch
 from torch import Tensor
@@ -17,6 +17,8 @@ from torch import Tensor
 from nlakit.config import derive_seed
 from nlakit.errors import InputError
 from nlakit.models.pair import Pair, resolve_positions
+from nlakit.serve.answers import Step
+from nlakit.serve.engine import Parts
 from nlakit.serve.prompted import Prompted
 from nlakit.serve.service import Service, require_at_most
 from nlakit.serve.v1.wire import SteerRequest, SteerResponse
@@ -39,13 +41,13 @@ async def steer(service: Service, client: str, prompt: Prompted, given: SteerReq
     added = float(push_D.norm())
     random_D = at_random(push_D, derive_seed(given.seed, "steer"))
 
-    async def go_on(vector_D: Tensor | None) -> str:
+    def begin(vector_D: Tensor | None) -> Parts[Step]:
         changed = (
             None
             if vector_D is None
             else service.site.write(service.target, vector_D[None].to(service.target.device), torch.tensor([position]))
         )
-        steps = service.answer(
+        return service.answer(
             client,
             prompt.ids,
             max_new_tokens=min(given.completion_tokens, service.limits.max_completion_tokens),
@@ -53,12 +55,18 @@ async def steer(service: Service, client: str, prompt: Prompted, given: SteerReq
             seed=given.seed,
             changed=changed,
         )
-        async with aclosing(steps) as written:
-            ids = [step.token_id async for step in written]
-        return service.decode(ids)
 
-    unsteered, steered, random = await asyncio.gather(go_on(None), go_on(vector_D + push_D), go_on(vector_D + random_D))
+    async with AsyncExitStack() as begun:  # all three or none, and none goes on when the client has left
+        answers = [
+            await begun.enter_async_context(aclosing(begin(vector_D)))
+            for vector_D in (None, vector_D + push_D, vector_D + random_D)
+        ]
+        unsteered, steered, random = await asyncio.gather(*(_said(service, steps) for steps in answers))
     return SteerResponse(position=position, norm=norm, added=added, unsteered=unsteered, steered=steered, random=random)
+
+
+async def _said(service: Service, steps: Parts[Step]) -> str:
+    return service.decode([step.token_id async for step in steps])
 
 
 def direction(pair: Pair, original: str, edited: str) -> Tensor:
