@@ -90,7 +90,7 @@ function Column({ store, state, pair, examples, settings, setSettings, select, r
       <section aria-label=${`Reading${name}`}><h2>Reading</h2>
         ${!state.tokens.length && html`<p class="hint">Write a message or a text, or open an example. Then select a token and read what the model holds there.</p>`}
         <${Reading} state=${state} pair=${pair} read=${readThem} go=${go} settings=${settings} /></section>
-      <${Search} state=${state} word=${word} setWord=${setWord} go=${go} />
+      <${Search} state=${state} word=${word} setWord=${setWord} go=${go} name=${name} />
       <${Share} store=${store} state=${state} pair=${pair} name=${name} />
     </div>
   </div>`;

@@ -16,7 +16,7 @@ export function Compare({ states }) {
   return html`<section class="room" aria-label="Comparison">
     <h2>Side by side</h2>
     <p class="hint">What is selected or read in one prompt is selected or read in the other at the same distance from the end.</p>
-    ${both.length > 0 && html`<div class="scroll" tabindex="0" role="region" aria-label="Readings side by side"><table class="pairs">
+    ${both.length > 0 && html`<div class="scroll" tabindex="0" role="group" aria-label="Readings side by side"><table class="pairs">
       <thead><tr><th scope="col">From the end</th><th scope="col">First prompt</th><th scope="col">Second prompt</th></tr></thead>
       <tbody>${both.map((place) => html`<tr key=${place}><th scope="row">${place}</th>
         <${Side} state=${first} place=${place} /><${Side} state=${second} place=${place} /></tr>`)}</tbody></table></div>`}

@@ -56,20 +56,20 @@ export function Claims({ item }) {
   for (const claim of [...(item.claims ?? [])].sort((a, b) => a.start - b.start)) {
     if (claim.start < at) continue; // two claims in the same words; the table has both
     pieces.push(item.text.slice(at, claim.start));
-    pieces.push(html`<span class=${`claim ${band(claim.support)[1]}`}>${item.text.slice(claim.start, claim.end)}<sub>${claim.support.toFixed(2)}</sub></span>`);
+    pieces.push(html`<span class=${`claim ${band(claim.support)[1]}`}>${item.text.slice(claim.start, claim.end)}<sub>${number(claim.support)}</sub></span>`);
     at = claim.end;
   }
   return html`${pieces}${item.text.slice(at)}`;
 }
 
 function ClaimTable({ first, others, facts }) {
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="Claims"><table>
+  return html`<div class="scroll" tabindex="0" role="group" aria-label="Claims"><table>
     <thead><tr><th scope="col">Claim</th><th scope="col">Support</th>${others.length > 0 && html`<th scope="col">Other samples</th>`}${facts && html`<th scope="col">World</th>`}</tr></thead>
     <tbody>${first.claims.map((claim, index) => {
       const [, colour, advice] = band(claim.support);
       return html`<tr key=${index}>
         <th scope="row"><span class="hint">${claim.slot}</span> ${claim.value}</th>
-        <td title=${advice}><span class=${`claim ${colour}`}>${claim.support.toFixed(2)}</span></td>
+        <td title=${advice}><span class=${`claim ${colour}`}>${number(claim.support)}</span></td>
         ${others.length > 0 && html`<td>${agreeing(claim, others)} of ${others.length}</td>`}
         ${facts && html`<td>${world(claim, facts)}</td>`}
       </tr>`;
@@ -108,6 +108,12 @@ function Around({ state, read, go }) {
 
 function band(support) {
   return BANDS.find(([low]) => support >= low);
+}
+
+/** Support with two digits, rounded down where rounding up would show the number of a better band. */
+function number(support) {
+  const rounded = support.toFixed(2);
+  return band(Number(rounded)) === band(support) ? rounded : (Math.floor(100 * support) / 100).toFixed(2);
 }
 
 /** How many other samples make the same claim. */

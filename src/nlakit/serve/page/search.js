@@ -9,11 +9,11 @@ export function mentions(text, word) {
   return text.toLowerCase().includes(word.trim().toLowerCase());
 }
 
-export function Search({ state, word, setWord, go }) {
+export function Search({ state, word, setWord, go, name }) {
   const readings = readingsOf(state);
   const wanted = word.trim();
   const hits = wanted ? readings.filter(({ explanations }) => explanations.some(({ text }) => mentions(text, wanted))) : readings;
-  return html`<section class="room" aria-label="All readings">
+  return html`<section class="room" aria-label=${`All readings${name}`}>
     <div class="row"><h3>${wanted ? `${hits.length} of ${readings.length} readings` : `All readings (${readings.length})`}</h3>
       <label class="search">Search${" "}<input type="search" value=${word} onInput=${(event) => setWord(event.target.value)} /></label></div>
     ${!readings.length && html`<p class="hint">Nothing has been read yet.</p>`}

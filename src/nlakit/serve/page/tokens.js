@@ -56,7 +56,7 @@ export function Tokens({ state, name, heat, measure, select, read, id }) {
   };
 
   if (!tokens.length) return html`<p class="hint">The tokens of what you write stand here, to be selected and read.</p>`;
-  return html`<div class="tokens" ref=${list} role="listbox" tabindex="0" aria-multiselectable="true" aria-label=${`Tokens${name}`}
+  return html`<div class=${`tokens ${measure === "none" ? "" : "measured"}`} ref=${list} role="listbox" tabindex="0" aria-multiselectable="true" aria-label=${`Tokens${name}`}
       aria-activedescendant=${`${id}-${cursor}`} aria-describedby=${`${id}-help`} onKeyDown=${key}
       onPointerDown=${down} onPointerOver=${over} onPointerUp=${() => (drag.current = false)} onClick=${tap}>
       ${tokens.map((row) => html`<${Token} key=${row.position} id=${`${id}-${row.position}`} row=${row} here=${row.position === cursor}
