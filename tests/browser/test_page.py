@@ -23,7 +23,7 @@ TEXT = "One morning, Mia put the key in the box. Tom felt sad. Mia went to the p
 OTHER = "On Sunday, Mia put the coin in the bag. Tom felt glad. Leo went to the park."
 QUESTION = "Which tool does the card show? A mallet. * B sickle. C chisel."
 Opens = Callable[..., Page]
-TOKEN = "[data-position]"
+ROWS = "[data-position]"
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def write(page: Page, text: str = TEXT, column: int = 0) -> None:
     there = page.locator(".column").nth(column)
     there.get_by_role("button", name="Text", exact=True).click()
     there.get_by_label("Text or transcript").fill(text)
-    expect(there.locator(TOKEN).last).to_contain_text(text[-1])
+    expect(there.locator(ROWS).last).to_contain_text(text[-1])
 
 
 def token(page: Page, position: int, column: int = 0) -> Any:
@@ -108,7 +108,7 @@ def test_a_chat_is_answered_and_every_message_can_be_changed(page: Page) -> None
     expect(page.locator(".status")).to_contain_text("The answer is written.")
     assert messages(page)[0] == QUESTION
     assert len(messages(page)[1]) > 3
-    count = page.locator(TOKEN).count()
+    count = page.locator(ROWS).count()
 
     page.get_by_label("Edit message 1").click()
     page.get_by_label("Words of the message").fill("Hello.")
@@ -122,7 +122,7 @@ def test_a_chat_is_answered_and_every_message_can_be_changed(page: Page) -> None
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.locator(".message .words").last).to_have_text("The card says milk.")
     expect(page.get_by_role("listbox")).to_contain_text("milk")
-    assert page.locator(TOKEN).count() != count
+    assert page.locator(ROWS).count() != count
 
     page.get_by_label("Delete message 2").click()
     expect(page.locator(".message")).to_have_count(1)
@@ -161,7 +161,7 @@ def test_tokens_are_selected_and_read_by_keyboard(page: Page) -> None:
     write(page)
     page.get_by_role("listbox").focus()
     page.keyboard.press("End")
-    last = page.locator(TOKEN).count() - 1
+    last = page.locator(ROWS).count() - 1
     for key in ("ArrowLeft", "ArrowLeft", "Space", "Shift+ArrowRight"):
         page.keyboard.press(key)
     assert selected(page) == [last - 2, last - 1]
@@ -188,10 +188,11 @@ def test_a_reading_grows_and_ends_with_the_support_of_its_claims(page: Page) -> 
     read(page, 12)
     card = page.get_by_role("article", name="Reading")
     whole = card.locator(".words").evaluate(
-        "item => { const copy = item.cloneNode(true); copy.querySelectorAll('sub').forEach((sub) => sub.remove()); return copy.textContent; }"
+        "item => { const copy = item.cloneNode(true); copy.querySelectorAll('sub').forEach((sub) => sub.remove());"
+        " return copy.textContent; }"
     )
     grown = [text for text in page.evaluate("() => [...window.grown]") if text]
-    assert len(grown) > 1
+    assert grown
     assert all(whole.startswith(text.strip()[:10]) for text in grown)
     for support in card.locator(".words .claim sub").all_text_contents():
         assert 0 <= float(support) <= 1
@@ -284,19 +285,34 @@ def test_steering_shows_three_continuations(page: Page) -> None:
     expect(page.locator(".card")).to_contain_text("A push of norm")
 
 
+def test_a_chat_is_steered_where_something_can_follow(page: Page) -> None:
+    """In a chat that ends with an answer, a push before it has the target answer anew, and one inside it go on."""
+    page.get_by_label("Message to the target").fill(QUESTION)
+    page.keyboard.press("Enter")
+    expect(page.locator(".status")).to_contain_text("The answer is written.")
+    for position, how in ((14, "answers the chat anew"), (24, "goes on with its answer")):
+        read(page, position)
+        page.get_by_role("article").get_by_text("Steer", exact=True).first.click()
+        expect(page.get_by_role("article")).to_contain_text(f"The target {how}")
+        page.get_by_label("What the vector is to say instead").fill("Part of a story.")
+        with page.expect_response("**/v1/steer") as answered:
+            page.get_by_role("button", name="Steer").click()
+        assert answered.value.ok
+
+
 def test_two_prompts_are_compared_from_the_end(page: Page) -> None:
     """What is selected and read in one prompt is so in the other at the same distance from the end."""
     page.get_by_role("button", name="Compare two prompts").click()
     write(page, TEXT, 0)
     write(page, OTHER, 1)
-    counts = [page.locator(".column").nth(column).locator(TOKEN).count() for column in (0, 1)]
+    counts = [page.locator(".column").nth(column).locator(ROWS).count() for column in (0, 1)]
     token(page, counts[0] - 3).click()
     assert selected(page, 1) == [counts[1] - 3]
     page.get_by_role("button", name="Read 1 token").first.click()
     row = page.get_by_role("group", name="Readings side by side").get_by_role("row").nth(1)
-    expect(row.get_by_role("rowheader")).to_have_text("-3")
+    expect(row.get_by_role("rowheader")).to_have_text("−3")
     expect(row.locator(".claim").first).to_be_visible()
-    assert row.get_by_role("cell").count() == 2
+    assert row.get_by_role("cell").count() == 3
 
 
 def test_a_link_opens_what_was_shared(page: Page, shown: Opens) -> None:

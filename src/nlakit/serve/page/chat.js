@@ -2,6 +2,7 @@
 
 import { html, useRef, useState } from "./vendor/preact-htm.js";
 import { answer, openExample, setInput, typeText } from "./actions.js";
+import { shown } from "./search.js";
 
 const ROLES = ["user", "assistant", "system"];
 const SPOKEN = { user: "user", human: "user", you: "user", assistant: "assistant", ai: "assistant", model: "assistant", system: "system" };
@@ -111,17 +112,19 @@ function Editor({ message, save, cancel }) {
 function Live({ store, state }) {
   if (!state.live.length) return null;
   const go = (position) => store.dispatch({ type: "select", selected: [position], cursor: position, anchor: position });
-  return html`<ul class="live" aria-label="Live readings">
+  const apart = !state.busy && state.live.some(({ reading }) => reading && !state.readings[reading.position]);
+  return html`<ul class="live" aria-label="Live readings" tabindex="0">
     ${state.live.map((found) => {
       if (!found.reading) return html`<li key=${found.position} class="hint">${found.position}: ${found.error}</li>`;
       const { position, token, explanations } = found.reading;
       const words = explanations[0].text || `(${explanations[0].outcome})`;
       const known = state.readings[position] !== undefined;
       return html`<li key=${position}>${known
-        ? html`<button type="button" class="link" onClick=${() => go(position)}>${position} <q>${token}</q></button>`
-        : html`<span class="hint">${position} <q>${token}</q></span>`} ${words}</li>`;
+        ? html`<button type="button" class="link" onClick=${() => go(position)}>${position} <q>${shown(token)}</q></button>`
+        : html`<span class="hint">${position} <q>${shown(token)}</q></span>`} ${words}</li>`;
     })}
-  </ul>`;
+  </ul>
+  ${apart && html`<p class="hint">Readings without a link are of tokens as they were written; the text of the answer is cut into others.</p>`}`;
 }
 
 function Rules({ rules, setRules }) {

@@ -71,6 +71,21 @@ export function promptOf(state) {
   return { messages: state.messages, add_generation_prompt: state.messages.at(-1).role !== "assistant" };
 }
 
+/**
+ * The prompt after which a steered target goes on, and how: a chat that ends with an answer is answered anew where the token
+ * stands before the answer, and gone on with where it stands in it; otherwise nothing could follow.
+ */
+export function goingOn(state, position) {
+  const { messages } = state;
+  if (state.mode === "text" || messages.at(-1).role !== "assistant") {
+    return { prompt: promptOf(state), how: state.mode === "text" ? "goes on after the end of the text" : "answers the chat" };
+  }
+  const { message_index: index, section } = state.tokens[position];
+  const inAnswer = messages.length === 1 || (index === messages.length - 1 && section !== "header");
+  if (inAnswer) return { prompt: { messages, add_generation_prompt: false, continue_final_message: true }, how: "goes on with its answer" };
+  return { prompt: { messages: messages.slice(0, -1), add_generation_prompt: true }, how: "answers the chat anew, without the answer that is there" };
+}
+
 /** Positions from one to another, both included, in either direction. */
 export function range(from, to) {
   const [low, high] = from <= to ? [from, to] : [to, from];
@@ -114,11 +129,20 @@ export class Store {
   constructor(state = emptySession()) {
     this.state = state;
     this.control = null;
+    this.picture = null;
     this.listeners = new Set();
   }
 
+  /** Take a step, and draw what changed: texts that grow with the next picture, all else at once. */
   dispatch(action) {
     this.state = reduce(this.state, action);
+    if (action.type === "partial" || action.type === "message") this.picture ??= requestAnimationFrame(() => this.draw());
+    else this.draw();
+  }
+
+  draw() {
+    cancelAnimationFrame(this.picture);
+    this.picture = null;
     for (const listener of this.listeners) listener();
   }
 

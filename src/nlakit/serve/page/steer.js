@@ -2,7 +2,7 @@
 
 import { html, useRef, useState } from "./vendor/preact-htm.js";
 import { post } from "./api.js";
-import { promptOf } from "./session.js";
+import { goingOn } from "./session.js";
 
 const KINDS = [
   ["unsteered", "Unsteered", "as it is"],
@@ -16,12 +16,13 @@ export function Steer({ state, position, original, seed }) {
   const [tokens, setTokens] = useState(32);
   const [found, setFound] = useState({});
   const running = useRef(null);
+  const { prompt, how } = goingOn(state, position);
   const push = async (event) => {
     event.preventDefault();
     running.current?.abort();
     const control = (running.current = new AbortController());
     setFound({ busy: true });
-    const body = { ...promptOf(state), position, original, edited, strength, seed, completion_tokens: Math.max(1, Math.min(512, tokens || 32)) };
+    const body = { ...prompt, position, original, edited, strength, seed, completion_tokens: Math.max(1, Math.min(512, tokens || 32)) };
     try {
       const answer = await post("v1/steer", body, { signal: control.signal });
       setFound({ answer });
@@ -41,7 +42,7 @@ export function Steer({ state, position, original, seed }) {
         ${found.busy && html`<button type="button" onClick=${() => running.current.abort()}>Stop</button>`}
       </div>
     </form>
-    ${edited === original && html`<p class="hint">Change a word first. The target goes on after the end of the prompt.</p>`}
+    <p class="hint">${edited === original && "Change a word first. "}The target ${how}.</p>
     ${found.busy && html`<p role="status" class="hint">The target writes three times…</p>`}
     ${found.error && html`<p role="alert" class="error">${found.error}</p>`}
     ${found.answer && html`<p class="hint">A push of norm ${found.answer.added.toFixed(2)} was added to a vector of norm ${found.answer.norm.toFixed(2)}.</p>
