@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from fastapi import APIRouter, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import RedirectResponse
 from pydantic import BaseModel
 from torch import Tensor
 
@@ -53,8 +53,8 @@ SMALLEST_NORM, LARGEST_NORM = 1e-12, 1e12
 router = APIRouter()
 
 
-@router.get("/", response_model=None)
-def status(request: Request, service: Served) -> dict[str, Any] | Response:
+@router.get("/", response_model=dict[str, Any])
+def status(request: Request, service: Served) -> Any:
     """Say what is served, and what is taken at most; a browser is sent to the page."""
     if wants_page(request):
         return RedirectResponse(PREFIX.lstrip("/"), headers={"Vary": "Accept"})

@@ -123,7 +123,7 @@ function agreeing(claim, others) {
 
 function world({ slot, value }, facts) {
   if (!(slot in facts)) return html`<span class="hint">says nothing of it</span>`;
-  return facts[slot] === value ? "✓ the same" : `✗ ${facts[slot]}`;
+  return facts[slot] === value ? "✓ same" : `✗ ${facts[slot]}`;
 }
 
 function percent(share) {
