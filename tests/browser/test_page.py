@@ -13,6 +13,7 @@ from tests.flow.test_serve import served
 
 from nlakit.models.pair import Pair
 from nlakit.serve.v1.sessions import Session
+from nlakit.testing import tiny_pair
 
 sync_api = pytest.importorskip(
     "playwright.sync_api", reason="the page is tested with playwright, which is not installed"
@@ -363,6 +364,24 @@ def test_what_goes_wrong_is_said(page: Page, problems: list[str]) -> None:
     assert len(problems) == 2  # the browser's own lines on the two refusals
     assert all(problem.startswith("Failed to load resource") for problem in problems)
     problems.clear()
+
+
+def test_a_page_asks_for_the_token_and_shows_what_failed(browser: Browser) -> None:
+    """A server that wants a token is asked with it; a reading that came to nothing is named as that."""
+    with served(tiny_pair(), token="a token of some length") as address:
+        page = browser.new_page()
+        page.goto(f"{address}/page/")
+        expect(page.get_by_role("alert")).to_contain_text("wants its token")
+        page.get_by_label("Token", exact=True).fill("a token of some length")
+        page.get_by_role("button", name="Go on").click()
+        expect(page.locator(".pair")).to_contain_text("How much it explains was not measured.")
+        expect(page.get_by_role("alert")).to_have_count(0)
+        write(page)
+        read(page, 4)
+        expect(page.locator(".card > .words .failed")).to_have_text("(cut off)")
+        expect(page.locator(".card")).to_contain_text("there is nothing to rebuild the vector from")
+        expect(page.locator(".card .flags")).to_contain_text("early token")
+        page.close()
 
 
 def furnish(page: Page) -> None:

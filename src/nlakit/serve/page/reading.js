@@ -21,7 +21,7 @@ export function Reading({ state, pair, read, go, settings }) {
   return html`<article class="card" aria-label="Reading">
     <h3><span class="position">${cursor}</span> <q>${shown(tokens[cursor].token)}</q>
       ${tokens[cursor].role && html` <span class="hint">${tokens[cursor].role}, ${tokens[cursor].section}</span>`}</h3>
-    ${reading ? html`<${Card} key=${cursor} reading=${reading} state=${state} pair=${pair} facts=${facts} read=${read} go=${go} settings=${settings} />`
+    ${reading ? html`<${Card} key=${`${cursor} ${reading.explanations[0].text}`} reading=${reading} state=${state} pair=${pair} facts=${facts} read=${read} go=${go} settings=${settings} />`
       : html`<${Unread} partial=${state.partial[cursor]} position=${cursor} read=${read} facts=${facts} />`}
   </article>`;
 }
@@ -45,7 +45,7 @@ function Card({ reading, state, pair, facts, read, go, settings }) {
       <ol class="samples">${others.map((item, index) => html`<li key=${index}><${Claims} item=${item} /></li>`)}</ol></details>`}
     <${Around} state=${state} read=${read} go=${go} />
     ${first.outcome === "ok" && html`<${Steer} state=${state} position=${reading.position} original=${first.text} seed=${settings.seed} />`}
-    <button type="button" class="plain" onClick=${() => read([reading.position])}>Read again</button>`;
+    <p><button type="button" class="plain" onClick=${() => read([reading.position])}>Read again</button> <span class="hint">Equal settings give an equal reading; another seed draws another.</span></p>`;
 }
 
 /** An explanation whose claims are coloured by support, with the number behind each. */

@@ -9,6 +9,7 @@ import { range } from "./session.js";
 export function Tokens({ state, name, heat, measure, select, read, id }) {
   const list = useRef(null);
   const drag = useRef(false);
+  const touch = useRef(false); // a finger that is put down may be about to scroll, so touches count when they end as a click
   const { tokens, selected, cursor, anchor } = state;
   const chosen = new Set(selected);
   const wanted = selected.length ? selected : [cursor];
@@ -27,7 +28,8 @@ export function Tokens({ state, name, heat, measure, select, read, id }) {
   const toggle = (position) => (chosen.has(position) ? selected.filter((other) => other !== position) : [...selected, position]);
   const down = (event) => {
     const position = at(event);
-    if (position === null || event.button !== 0 || event.pointerType === "touch") return;
+    touch.current = event.pointerType === "touch";
+    if (position === null || event.button !== 0 || touch.current) return;
     if (event.shiftKey) select(range(anchor, position), position, anchor);
     else if (event.ctrlKey || event.metaKey) select(toggle(position), position, position);
     else select([position], position, position);
@@ -40,7 +42,7 @@ export function Tokens({ state, name, heat, measure, select, read, id }) {
   };
   const tap = (event) => {
     const position = at(event);
-    if (event.pointerType === "touch" && position !== null) select(toggle(position), position, position);
+    if (touch.current && position !== null) select(toggle(position), position, position);
   };
   const key = (event) => {
     const to = target(event, list.current, cursor, tokens.length);
