@@ -24,6 +24,7 @@ TEXT = "One morning, Mia put the key in the box. Tom felt sad. Mia went to the p
 OTHER = "On Sunday, Mia put the coin in the bag. Tom felt glad. Leo went to the park."
 QUESTION = "Which tool does the card show? A mallet. * B sickle. C chisel."
 Opens = Callable[..., Page]
+SECRET = "a token of some length"  # noqa: S105 - it guards a test
 ROWS = "[data-position]"
 
 
@@ -198,7 +199,7 @@ def test_a_reading_grows_and_ends_with_the_support_of_its_claims(page: Page) -> 
     for support in card.locator(".words .claim sub").all_text_contents():
         assert 0 <= float(support) <= 1
     assert card.locator(".words .claim sub").count() >= 1
-    expect(card).to_contain_text(re.compile(r"Error 2\(1 − cos\) \d\.\d{3}, -?\d+ % explained \(the pair's mean"))
+    expect(card).to_contain_text(re.compile(r"Error 2\(1 − cos\) \d\.\d{3}, −?\d+ % explained \(the pair's mean"))
 
 
 def test_a_card_has_other_samples_and_neighbours(page: Page) -> None:
@@ -368,11 +369,11 @@ def test_what_goes_wrong_is_said(page: Page, problems: list[str]) -> None:
 
 def test_a_page_asks_for_the_token_and_shows_what_failed(browser: Browser) -> None:
     """A server that wants a token is asked with it; a reading that came to nothing is named as that."""
-    with served(tiny_pair(), token="a token of some length") as address:
+    with served(tiny_pair(), token=SECRET) as address:
         page = browser.new_page()
         page.goto(f"{address}/page/")
         expect(page.get_by_role("alert")).to_contain_text("wants its token")
-        page.get_by_label("Token", exact=True).fill("a token of some length")
+        page.get_by_label("Token", exact=True).fill(SECRET)
         page.get_by_role("button", name="Go on").click()
         expect(page.locator(".pair")).to_contain_text("How much it explains was not measured.")
         expect(page.get_by_role("alert")).to_have_count(0)

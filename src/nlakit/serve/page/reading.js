@@ -34,7 +34,7 @@ function Unread({ partial, position, read, facts }) {
 
 function Card({ reading, state, pair, facts, read, go, settings }) {
   const [first, ...others] = reading.explanations;
-  return html`${reading.flags.length > 0 && html`<p class="flags">Take with caution: ${reading.flags.join(", ")}. The pair was not measured on such tokens.</p>`}
+  return html`${reading.flags.length > 0 && html`<p class="flags">Take with caution: ${reading.flags.join(", ")}. Such tokens are not like those that the pair was trained and measured on.</p>`}
     <p class="words"><${Claims} item=${first} /></p>
     <p class="hint"><${Score} score=${first.score} pair=${pair} /> · norm ${reading.norm.toFixed(1)}</p>
     ${first.claims?.length > 0 && html`<${ClaimTable} first=${first} others=${others} facts=${facts} /><${Legend} />`}
@@ -127,5 +127,5 @@ function world({ slot, value }, facts) {
 }
 
 function percent(share) {
-  return `${Math.round(100 * share)} %`;
+  return `${Math.round(100 * share)} %`.replace("-", "−");
 }
