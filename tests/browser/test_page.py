@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.flow.test_serve import served
 
-from nlakit.models.pair import Pair
 from nlakit.serve.v1.sessions import Session
 from nlakit.testing import tiny_pair
 
@@ -26,52 +25,6 @@ QUESTION = "Which tool does the card show? A mallet. * B sickle. C chisel."
 Opens = Callable[..., Page]
 SECRET = "a token of some length"  # noqa: S105 - it guards a test
 ROWS = "[data-position]"
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with served(Pair.from_pretrained("terrarium")) as found:
-        yield found
-
-
-@pytest.fixture
-def problems(shown: Opens) -> Iterator[list[str]]:
-    """What the consoles of pages complained of, and requests that left this machine; there may be none after a test."""
-    found: list[str] = shown.problems  # type: ignore[attr-defined]
-    found.clear()
-    yield found
-    assert found == []
-
-
-@pytest.fixture(scope="module")
-def shown(browser: Browser, address: str) -> Iterator[Opens]:
-    """Shows the page; equal options have the same window, in which it is loaded anew."""
-    windows: dict[str, Page] = {}
-    problems: list[str] = []
-
-    def show(path: str = "/page/", window: str = "", **options: Any) -> Page:
-        key = f"{window} {options}"
-        if key not in windows:
-            page = browser.new_page(**{"viewport": {"width": 1280, "height": 900}, **options})
-            page.set_default_timeout(10_000)
-            page.on("console", lambda message: message.type in ("error", "warning") and problems.append(message.text))
-            page.on("pageerror", lambda error: problems.append(str(error)))
-            page.on("request", lambda sent: sent.url.startswith((address, "blob:")) or problems.append(sent.url))
-            windows[key] = page
-        page = windows[key]
-        page.goto(address + path)
-        expect(page.locator(".pair")).to_contain_text("reads")
-        return page
-
-    show.problems = problems  # type: ignore[attr-defined]
-    yield show
-    for page in windows.values():
-        page.close()
-
-
-@pytest.fixture
-def page(shown: Opens, problems: list[str]) -> Page:
-    return shown()
 
 
 def write(page: Page, text: str = TEXT, column: int = 0) -> None:
