@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse
 
 from nlakit.errors import BusyError, NotFoundError, UnavailableError, UserError
 from nlakit.models.pair import Pair
-from nlakit.serve import reference
+from nlakit.serve import reference, static
 from nlakit.serve.audit import AuditLog
 from nlakit.serve.cache import ReadingCache, pair_fingerprint
 from nlakit.serve.engine import Engine
@@ -61,6 +61,7 @@ def make_app(
     app = FastAPI(title="nlakit", lifespan=lifespan, docs_url=None, redoc_url=None)
     for router in (reference.router, routes.router):
         app.include_router(router, dependencies=[Depends(audited)])
+    app.include_router(static.router)
     app.add_middleware(Guard, token=token, names=names, limits=limits)
 
     @app.exception_handler(RequestValidationError)

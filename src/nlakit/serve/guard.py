@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nlakit.serve.limits import Limits
 from nlakit.serve.rate import RateLimit
+from nlakit.serve.static import PREFIX
 
 TOKEN_HEADER = "X-SECRET-KEY"  # noqa: S105 - a header's name
 log = logging.getLogger("nlakit.serve")
@@ -53,7 +54,7 @@ class Guard:
                 started.set()
             await send(message)
 
-        refused = self._too_many(scope) or self._refusal(Headers(scope=scope), scope["method"])
+        refused = self._too_many(scope) or self._refusal(Headers(scope=scope), scope["method"], scope["path"])
         if refused is not None:
             await refused(scope, receive, answer)
             return
@@ -103,13 +104,17 @@ class Guard:
         said = f"this took longer than {self.limits.request_seconds:g} seconds and was given up; ask for fewer positions or tokens."
         await JSONResponse({"detail": said}, 504)(scope, receive, answer)
 
-    def _refusal(self, headers: Headers, method: str) -> JSONResponse | None:
-        """Return the answer to a request for another host, without the token, or with a body that is too long or does not say."""
+    def _refusal(self, headers: Headers, method: str, path: str) -> JSONResponse | None:
+        """Return the answer to a request for another host, without the token, or with a body that is too long or does not say.
+
+        The files of the page need no token: a browser has none to send before the page has asked for it, and they tell nothing.
+        """
         host = _host(headers.get("host", ""))
         if self.names is not None and host not in self.names:
             return _detail(421, f"this server is not {host!r:.100}; ask for it as {', '.join(sorted(self.names))}.")
         came = headers.get(TOKEN_HEADER, "")
-        if self.token is not None and not hmac.compare_digest(came.encode(), self.token.encode()):
+        public = method == "GET" and path.startswith(PREFIX)
+        if self.token is not None and not public and not hmac.compare_digest(came.encode(), self.token.encode()):
             return _detail(401, f"this server wants its token in the header {TOKEN_HEADER}.")
         if method in ("GET", "HEAD", "OPTIONS"):
             return None

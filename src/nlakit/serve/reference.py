@@ -16,8 +16,8 @@ from contextlib import aclosing
 from typing import Any
 
 import torch
-from fastapi import APIRouter
-from fastapi.responses import Response
+from fastapi import APIRouter, Request
+from fastapi.responses import RedirectResponse, Response
 from pydantic import BaseModel
 from torch import Tensor
 
@@ -28,6 +28,7 @@ from nlakit.models.sampler import Wish
 from nlakit.serve.http import Client, Served, events
 from nlakit.serve.prompted import Prompted
 from nlakit.serve.service import Partial, Service, require_at_most
+from nlakit.serve.static import PREFIX, wants_page
 from nlakit.serve.wire import (
     CompareRequest,
     CompareResponse,
@@ -53,9 +54,11 @@ SMALLEST_NORM, LARGEST_NORM = 1e-12, 1e12
 router = APIRouter()
 
 
-@router.get("/")
-def status(service: Served) -> dict[str, Any]:
-    """Say what is served, and what is taken at most."""
+@router.get("/", response_model=dict[str, Any])
+def status(request: Request, service: Served) -> Any:
+    """Say what is served, and what is taken at most; a browser is sent to the page."""
+    if wants_page(request):
+        return RedirectResponse(PREFIX.lstrip("/"), headers={"Vary": "Accept"})
     card, limits = service.pair.card, service.limits
     target = service.pair.target
     return {

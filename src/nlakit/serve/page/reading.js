@@ -1,0 +1,131 @@
+// A reading card: what the pair says of one vector, how far each claim can be believed, and what it can be held against.
+
+import { html } from "./vendor/preact-htm.js";
+import { counted } from "./actions.js";
+import { shown } from "./search.js";
+import { NEIGHBOURS, range } from "./session.js";
+import { Steer } from "./steer.js";
+
+// The bands of nlakit.models.readings.BANDS; a test holds the two against each other.
+export const BANDS = [
+  [0.9, "green", "0.90 and more: believe"],
+  [0.5, "yellow", "0.50 and more: check"],
+  [0.0, "red", "less: a guess"],
+];
+
+export function Reading({ state, pair, read, go, settings }) {
+  const { cursor, tokens } = state;
+  if (!tokens.length) return null;
+  const reading = state.readings[cursor];
+  const facts = state.truth[cursor];
+  return html`<article class="card" aria-label="Reading">
+    <h3><span class="position">${cursor}</span> <q>${shown(tokens[cursor].token)}</q>
+      ${tokens[cursor].role && html` <span class="hint">${tokens[cursor].role}, ${tokens[cursor].section}</span>`}</h3>
+    ${reading ? html`<${Card} key=${`${cursor} ${reading.explanations[0].text}`} reading=${reading} state=${state} pair=${pair} facts=${facts} read=${read} go=${go} settings=${settings} />`
+      : html`<${Unread} partial=${state.partial[cursor]} position=${cursor} read=${read} facts=${facts} />`}
+  </article>`;
+}
+
+function Unread({ partial, position, read, facts }) {
+  return html`${partial ? html`<p class="words growing">${partial[0]}</p>`
+    : html`<p class="hint">This token has not been read.</p><button type="button" onClick=${() => read([position])}>Read it</button>`}
+    ${facts && html`<${Facts} facts=${facts} />`}`;
+}
+
+function Card({ reading, state, pair, facts, read, go, settings }) {
+  const [first, ...others] = reading.explanations;
+  return html`${reading.flags.length > 0 && html`<p class="flags">Take with caution: ${reading.flags.join(", ")}. Such tokens are not like those that the pair was trained and measured on.</p>`}
+    <p class="words"><${Claims} item=${first} /></p>
+    <p class="hint"><${Score} score=${first.score} pair=${pair} /> · norm ${reading.norm.toFixed(1)}</p>
+    ${first.claims?.length > 0 && html`<${ClaimTable} first=${first} others=${others} facts=${facts} /><${Legend} />`}
+    ${first.outcome === "ok" && !first.claims && html`<p class="hint">${state.busy ? "The support of its claims is being computed." : "Its claims have no support; read it again for that."}</p>`}
+    ${first.claims?.length === 0 && html`<p class="hint">No claim was found in it.</p>`}
+    ${facts && html`<${Facts} facts=${facts} />`}
+    ${others.length > 0 && html`<details><summary>${counted(others.length, "other sample")}</summary>
+      <ol class="samples">${others.map((item, index) => html`<li key=${index}><${Claims} item=${item} /></li>`)}</ol></details>`}
+    <${Around} state=${state} read=${read} go=${go} />
+    ${first.outcome === "ok" && html`<${Steer} state=${state} position=${reading.position} original=${first.text} seed=${settings.seed} />`}
+    <p><button type="button" class="plain" onClick=${() => read([reading.position])}>Read again</button> <span class="hint">Equal settings give an equal reading; another seed draws another.</span></p>`;
+}
+
+/** An explanation whose claims are coloured by support, with the number behind each. */
+export function Claims({ item }) {
+  if (item.outcome !== "ok") return html`<span class="failed">(${item.outcome.replaceAll("_", " ")})</span> ${item.text}`;
+  const pieces = [];
+  let at = 0;
+  for (const claim of [...(item.claims ?? [])].sort((a, b) => a.start - b.start)) {
+    if (claim.start < at) continue; // two claims in the same words; the table has both
+    pieces.push(item.text.slice(at, claim.start));
+    pieces.push(html`<span class=${`claim ${band(claim.support)[1]}`}>${item.text.slice(claim.start, claim.end)}<sub>${number(claim.support)}</sub></span>`);
+    at = claim.end;
+  }
+  return html`${pieces}${item.text.slice(at)}`;
+}
+
+function ClaimTable({ first, others, facts }) {
+  return html`<div class="scroll" tabindex="0" role="group" aria-label="Claims"><table>
+    <thead><tr><th scope="col">Claim</th><th scope="col">Support</th>${others.length > 0 && html`<th scope="col">Other samples</th>`}${facts && html`<th scope="col">World</th>`}</tr></thead>
+    <tbody>${first.claims.map((claim, index) => {
+      const [, colour, advice] = band(claim.support);
+      return html`<tr key=${index}>
+        <th scope="row"><span class="hint">${claim.slot}</span> ${claim.value}</th>
+        <td title=${advice}><span class=${`claim ${colour}`}>${number(claim.support)}</span></td>
+        ${others.length > 0 && html`<td>${agreeing(claim, others)} of ${others.length}</td>`}
+        ${facts && html`<td>${world(claim, facts)}</td>`}
+      </tr>`;
+    })}</tbody></table></div>`;
+}
+
+function Legend() {
+  return html`<p class="hint">Support: ${BANDS.map(([, colour, advice], index) => html`${index > 0 && " · "}<span class=${`claim ${colour}`}>${advice}</span>`)}</p>`;
+}
+
+function Score({ score, pair }) {
+  if (!score) return "No error: there is nothing to rebuild the vector from.";
+  const own = pair?.fve ? ` (the pair's mean on held-out rows is ${percent(pair.fve.value)}, ${percent(pair.fve.low)} to ${percent(pair.fve.high)})` : "";
+  const share = score.explained === null ? "" : `, ${percent(score.explained)} explained${own}`;
+  return `Error 2(1 − cos) ${score.error.toFixed(3)}${share}`;
+}
+
+function Facts({ facts }) {
+  const entries = Object.entries(facts);
+  return html`<div class="facts"><h4>What is so at this token</h4>
+    ${entries.length ? html`<dl>${entries.map(([slot, value]) => html`<dt key=${slot}>${slot}</dt><dd>${value}</dd>`)}</dl>`
+      : html`<p class="hint">Nothing that the world knows of.</p>`}</div>`;
+}
+
+function Around({ state, read, go }) {
+  const { cursor, tokens } = state;
+  const near = range(Math.max(0, cursor - NEIGHBOURS), Math.min(tokens.length - 1, cursor + NEIGHBOURS));
+  const unread = near.filter((position) => !(position in state.readings));
+  return html`<details><summary>Neighbours</summary>
+    ${unread.length > 0 && html`<p><button type="button" onClick=${() => read(unread)}>Read ${counted(unread.length, "neighbour")}</button></p>`}
+    <ol class="near">${near.map((position) => html`<li key=${position} class=${position === cursor ? "here" : ""}>
+      <button type="button" class="link" onClick=${() => go(position)}>${position} <q>${shown(tokens[position].token)}</q></button>
+      <span>${state.readings[position] ? html`<${Claims} item=${state.readings[position].explanations[0]} />` : state.partial[position]?.[0] ?? "not read"}</span></li>`)}</ol>
+  </details>`;
+}
+
+function band(support) {
+  return BANDS.find(([low]) => support >= low);
+}
+
+/** Support with two digits, rounded down where rounding up would show the number of a better band. */
+function number(support) {
+  const rounded = support.toFixed(2);
+  return band(Number(rounded)) === band(support) ? rounded : (Math.floor(100 * support) / 100).toFixed(2);
+}
+
+/** How many other samples make the same claim. */
+function agreeing(claim, others) {
+  return others.filter(({ claims }) => claims?.some(({ slot, value }) => slot === claim.slot && value === claim.value)).length;
+}
+
+function world({ slot, value }, facts) {
+  if (!(slot in facts)) return html`<span class="hint">says nothing of it</span>`;
+  return facts[slot] === value ? "✓ same" : `✗ ${facts[slot]}`;
+}
+
+function percent(share) {
+  return `${Math.round(100 * share)} %`.replace("-", "−");
+}
