@@ -84,15 +84,30 @@ def test_a_full_queue_refuses_at_once(pair):
         assert len(asyncio.run(ask(running, threading.Event()))) == 2
 
 
-def test_a_client_who_leaves_frees_the_engine(pair):
+def test_a_client_who_leaves_frees_the_engine(pair, monkeypatch):
     """A cancelled request ends within a step, however many tokens it asked for, and the others are not disturbed."""
+    left, written = threading.Event(), []
+    real = engine.sample_rows
 
-    async def ask(engine):
+    def waiting(verbalizer, vectors_ND, wishes, *, watch):
+        def held(ids, ended):
+            if max(map(len, ids)) == 5:  # both are at work; now one of them leaves
+                assert left.wait(20)
+            return watch(ids, ended)
+
+        samples = real(verbalizer, vectors_ND, wishes, watch=held)
+        written.extend(len(sample.ids) for sample in samples)
+        return samples
+
+    monkeypatch.setattr(engine, "sample_rows", waiting)
+
+    async def ask(running):
         begun = asyncio.Event()
-        leaving = engine.describe("a", vectors(1), [Wish(1.0, 60, 1)], lambda _row, _text: begun.set())
-        staying = engine.describe("b", vectors(1), [Wish(0.0, 8, 1)])
+        leaving = running.describe("a", vectors(1), [Wish(1.0, 60, 1)], lambda _row, _text: begun.set())
+        staying = running.describe("b", vectors(1), [Wish(0.0, 8, 1)])
         await begun.wait()
         leaving[0].cancel()
+        left.set()
         found = await asyncio.gather(*staying)
         with pytest.raises(asyncio.CancelledError):
             await leaving[0]
@@ -100,6 +115,7 @@ def test_a_client_who_leaves_frees_the_engine(pair):
 
     with Engine(pair) as running:
         assert len(asyncio.run(ask(running))) == 1
+    assert sorted(written)[-1] == 8
 
 
 def test_a_text_too_long_for_the_reconstructor_harms_nobody(pair, monkeypatch):
@@ -143,26 +159,30 @@ def test_an_error_reaches_the_one_who_asked_and_nobody_else(pair):
 
 
 def test_a_stream_yields_all_its_parts_in_order_and_lets_others_in(pair):
-    """A long stream does not keep a call waiting until its end."""
-    made = []
+    """A call that comes while a long stream is made has its turn after those parts that are being made."""
+    made, asked = [], threading.Event()
 
     def parts():
         for number in range(5 * TURN + 3):
             made.append(number)
             yield number
+            if number == 0:
+                assert asked.wait(20)
 
     async def ask(engine):
-        found, at_call = [], None
+        found, call = [], None
         async for part in engine.stream("a", parts()):
             found.append(part)
-            if len(found) == 1:
-                at_call = await engine.call("b", lambda: len(made))
-        return found, at_call
+            if part == 0:
+                call = asyncio.create_task(engine.call("b", lambda: len(made)))
+                await asyncio.sleep(0)
+                asked.set()
+        return found, await call
 
     with Engine(pair) as running:
         found, at_call = asyncio.run(ask(running))
     assert found == list(range(5 * TURN + 3))
-    assert at_call is not None
+    assert at_call == TURN
 
 
 def test_a_stream_whose_reader_leaves_is_closed(pair):
