@@ -24,6 +24,7 @@ from nlakit.serve import engine
 from nlakit.serve.app import make_app
 from nlakit.serve.audit import AuditLog
 from nlakit.serve.limits import Limits
+from nlakit.serve.running import configured
 from nlakit.testing import tiny_pair
 
 TEXT = "The red box is in the park."
@@ -41,7 +42,7 @@ def running(app: FastAPI) -> Iterator[str]:
     """Serve an application on a free port; yields the address."""
     with socket.socket() as door:
         door.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on"))
+        server = uvicorn.Server(configured(app))
         thread = threading.Thread(target=server.run, args=([door],), daemon=True)
         thread.start()
         while not server.started:
@@ -256,6 +257,8 @@ def test_a_client_that_asks_too_often_is_told_when_to_come_back(pair: Pair) -> N
         statuses = [httpx.get(address) for _ in range(4)]
         assert [response.status_code for response in statuses] == [200, 200, 200, 429]
         assert 1 <= int(statuses[-1].headers["retry-after"]) <= 20
+        # A header that anybody can write makes nobody a new client.
+        assert httpx.get(address, headers={"x-forwarded-for": "6.6.6.6"}).status_code == 429
 
 
 def test_an_audit_log_has_every_reading_and_no_words(pair: Pair, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from nlakit.serve.app import make_app
 from nlakit.serve.limits import Limits
 from nlakit.testing import tiny_pair
 
-EXAMPLES = 12
+EXAMPLES = 8
 LIMITS = Limits(max_new_tokens=4, max_completion_tokens=4, requests_per_minute=10**9)
 """Short answers, so that many can be asked for."""
 SCHEMA = make_app(tiny_pair(), limits=LIMITS).openapi()

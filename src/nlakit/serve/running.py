@@ -9,12 +9,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nlakit.errors import ConfigError, missing_extra
 from nlakit.models.pair import Pair
 from nlakit.serve.audit import AuditLog
 from nlakit.serve.cache import ReadingCache
 from nlakit.serve.limits import Limits
+
+if TYPE_CHECKING:
+    import uvicorn
+    from fastapi import FastAPI
 
 TOKEN_VARIABLE = "NLAKIT_TOKEN"  # noqa: S105 - a variable's name
 SHORTEST_TOKEN = 16
@@ -109,14 +114,20 @@ def serve(pair: Pair, where: Door, limits: Limits, kept: Kept, announce: Callabl
         runs=kept.runs,
         redact=kept.redact,
     )
-    # Whom a request comes from is its address; a header that anybody can write says nothing.
-    settings = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, proxy_headers=False, timeout_keep_alive=30
-    )
     with _listening(where) as listener:
         name = f"[{where.host}]" if ":" in where.host else where.host
         announce(f"http://{name}:{listener.getsockname()[1]}")
-        uvicorn.Server(settings).run([listener])
+        uvicorn.Server(configured(app)).run([listener])
+
+
+def configured(app: FastAPI) -> uvicorn.Config:
+    """Return how the application is run."""
+    import uvicorn
+
+    # Whom a request comes from is its address; a header that anybody can write says nothing.
+    return uvicorn.Config(
+        app, log_level="warning", access_log=False, server_header=False, proxy_headers=False, timeout_keep_alive=30
+    )
 
 
 def _listening(where: Door) -> socket.socket:
