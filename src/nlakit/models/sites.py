@@ -93,6 +93,7 @@ class Site:
         """Look on while the target runs: inside, each forward pass adds the raw output of block K, ``vectors_BTD``, to the list."""
         self.check(target)
         seen: list[Tensor] = []
+        switch(target.model, None)
         hook = target.blocks[self.layer].register_forward_hook(
             lambda _module, _inputs, output: seen.append(block_output(output))
         )

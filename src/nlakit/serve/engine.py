@@ -129,7 +129,7 @@ class Engine:
         self._queue: FairQueue[Work[Any]] = FairQueue(self.limits.waiting)
         self._streams: list[Stream] = []
         self._open: dict[Stream, str] = {}
-        """Streams that somebody still reads, waiting ones included, with their clients."""
+        """Streams that somebody still reads, with their clients; changed on the event loop and on the engine's thread."""
         self._thread = threading.Thread(target=self._run, name="nlakit-engine", daemon=True)
 
     def __enter__(self) -> Self:
@@ -180,7 +180,7 @@ class Engine:
 
         Raises ``BusyError`` at once when the queue has no room, and when too many others are being read.
         """
-        own, all_most = sum(by == client for by in self._open.values()), self.limits.streams
+        own, all_most = sum(by == client for by in list(self._open.values())), self.limits.streams
         if len(self._open) >= all_most or own >= share_of(all_most, SMALLEST_STREAMS):
             raise BusyError(
                 f"{len(self._open)} answers are being written already, {own} of them for you; expected at most {all_most} at a "

@@ -61,6 +61,8 @@ class Service:
         self.cache = cache
         self.fingerprint = fingerprint
         self.examples = Examples(engine.pair.card)
+        self.ends = set() if engine.pair.target is None else answer_ends(engine.pair.target)
+        """Tokens with which the target ends an answer."""
         self._tokenising = threading.Lock()  # tokenizers are not made for two threads
 
     @property
@@ -88,12 +90,6 @@ class Service:
     def _decoder(self) -> Any:
         """A tokenizer of its own: the target's is at work in other threads."""
         return copy.deepcopy(self.target.tokenizer)
-
-    @functools.cached_property
-    def ends(self) -> set[int]:
-        """Tokens with which the target ends an answer."""
-        with self._tokenising:
-            return answer_ends(self.target)
 
     @property
     def site(self) -> Site:

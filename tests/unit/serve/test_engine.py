@@ -231,3 +231,25 @@ def test_what_waits_when_the_engine_ends_is_cancelled(pair):
             engine.describe("a", vectors(1), [Wish(0.0, 4, 0)])
 
     asyncio.run(ask())
+
+
+def test_a_stream_that_nobody_began_to_read_is_ended_by_closing_it(pair):
+    """Whoever leaves before the first part costs no more than the parts that are being made."""
+    made, closed = [], threading.Event()
+
+    def parts():
+        for number in range(5 * TURN):
+            made.append(number)
+            yield number
+            assert closed.wait(20)
+
+    async def ask(engine):
+        stream = engine.stream("a", parts())
+        await stream.aclose()
+        closed.set()
+        await engine.call("b", lambda: None)
+        await engine.call("b", lambda: None)
+
+    with Engine(pair) as running:
+        asyncio.run(ask(running))
+    assert len(made) <= TURN

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -95,81 +96,96 @@ class Answering:
     stops: Sequence[str] = ()
 
 
-async def answer_with_readings(
-    service: Service, client: str, prompt: Prompted, how: Answering, where: ReadWhere | None
-) -> AsyncGenerator[Word | Reading | Failed | Ended]:
-    """Yield the words of an answer and, between them, the readings of its tokens; the last item says how it ended.
+Item = Word | Reading | Failed | Ended
 
-    Raises ``BusyError`` at once when the queue has no room for the answer. Readings for which it has none are told of and
-    left out.
+
+class LiveAnswer:
+    """The words of an answer and, between them, the readings of its tokens; the last item says how it ended.
+
+    Readings for which the queue has no room are told of and left out. Closing it, begun or not, ends everything that is
+    still being made.
     """
-    steps = service.answer(
-        client,
-        prompt.ids,
-        max_new_tokens=how.max_new_tokens,
-        temperature=how.temperature,
-        seed=how.seed,
-        site=None if where is None else service.site,
-    )
-    rule = Rule(where or ReadWhere())
-    made: asyncio.Queue[Word | Reading | Failed | Ended | BaseException] = asyncio.Queue()
-    grown, vectors = _Grown(service, prompt, how.stops), list[Tensor]()
-    tasks: set[asyncio.Task[None]] = set()
 
-    async def read(position: int) -> None:
+    def __init__(
+        self, service: Service, client: str, prompt: Prompted, how: Answering, where: ReadWhere | None
+    ) -> None:
+        """Queue the answer; raises ``BusyError`` at once when there is no room for it."""
+        self._service, self._client, self._prompt = service, client, prompt
+        self._rule = None if where is None else Rule(where)
+        self._steps = service.answer(
+            client,
+            prompt.ids,
+            max_new_tokens=how.max_new_tokens,
+            temperature=how.temperature,
+            seed=how.seed,
+            site=None if where is None else service.site,
+        )
+        self._grown = _Grown(service, prompt, how.stops)
+        self._vectors: list[Tensor] = []
+        self._made: asyncio.Queue[Item | BaseException] = asyncio.Queue()
+        self._tasks = [asyncio.create_task(self._writing())]
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Item:
+        item = await self._made.get()
+        if isinstance(item, BaseException):
+            raise item
+        if isinstance(item, Ended):
+            self._made.put_nowait(StopAsyncIteration())  # nothing comes after the end
+        return item
+
+    async def aclose(self) -> None:
+        """Write and read no more of it."""
+        for task in self._tasks:
+            task.cancel()
+        await self._steps.aclose()
+
+    async def _writing(self) -> None:
         try:
-            wanted = Wanted([position], rule.where.samples, rule.where.temperature)
-            vectors_TD = torch.cat(vectors)[: position + 1]  # whatever has been written since
-            found = await read_vectors(service, client, grown.prompt(position), vectors_TD, wanted)
-            async with aclosing(found) as readings:
-                async for reading in readings:
-                    if isinstance(reading, Reading):
-                        made.put_nowait(reading)
-        except UserError as error:
-            made.put_nowait(Failed(position, str(error)))
+            await self._write()
+        except BaseException as error:  # noqa: BLE001 - whoever reads the answer has to hear of it
+            self._made.put_nowait(error)
 
-    async def write() -> None:
+    async def _write(self) -> None:
+        """Pass every word on, and have those tokens read that the rule names."""
         due: int | None = None
         reason = "length"
-        async with aclosing(steps) as written:
-            async for step in written:
-                if step.read_TD is not None:
-                    vectors.append(step.read_TD)
-                if due is not None:  # now the vector of the token before is there
-                    tasks.add(asyncio.create_task(read(due)))
-                    due = None
-                made.put_nowait(Word(grown.add(step.token_id), step.token_id))
-                if where is not None and rule.fires(len(grown.ids) - 1, grown.text):
-                    due = len(prompt) + len(grown.ids) - 1
-                if grown.stopped or step.token_id in service.ends:
-                    reason = "stop"
-                    break
+        grown = self._grown
+        async for step in self._steps:
+            if step.read_TD is not None:
+                self._vectors.append(step.read_TD)
+            if due is not None:  # now the vector of the token before is there
+                self._tasks.append(asyncio.create_task(self._read(due)))
+                due = None
+            self._made.put_nowait(Word(grown.add(step.token_id), step.token_id))
+            if self._rule is not None and self._rule.fires(len(grown.ids) - 1, grown.text):
+                due = len(self._prompt) + len(grown.ids) - 1
+            if grown.stopped or step.token_id in self._service.ends:
+                reason = "stop"
+                break
+        await self._steps.aclose()
         if rest := grown.rest():
-            made.put_nowait(Word(rest, grown.ids[-1]))
-        await asyncio.gather(*tasks)
-        made.put_nowait(Ended(reason, len(grown.ids)))
+            self._made.put_nowait(Word(rest, grown.ids[-1]))
+        await asyncio.gather(*self._tasks[1:])
+        self._made.put_nowait(Ended(reason, len(grown.ids)))
 
-    async def writing() -> None:
+    async def _read(self, position: int) -> None:
+        """Read one token of the answer, and pass its reading on, or why there is none."""
+        where = self._rule.where if self._rule is not None else ReadWhere()
         try:
-            await write()
-        except BaseException as error:  # noqa: BLE001 - whoever reads the answer has to hear of it
-            made.put_nowait(error)
-
-    async def items() -> AsyncGenerator[Word | Reading | Failed | Ended]:
-        writer = asyncio.create_task(writing())
-        try:
-            while True:
-                item = await made.get()
-                if isinstance(item, BaseException):
-                    raise item
-                yield item
-                if isinstance(item, Ended):
-                    return
-        finally:
-            for task in (writer, *tasks):
-                task.cancel()
-
-    return items()
+            wanted = Wanted([position], where.samples, where.temperature)
+            vectors_TD = torch.cat(self._vectors)[: position + 1]  # whatever has been written since
+            prompt = self._grown.prompt(position)
+            async with aclosing(
+                await read_vectors(self._service, self._client, prompt, vectors_TD, wanted)
+            ) as readings:
+                async for reading in readings:
+                    if isinstance(reading, Reading):
+                        self._made.put_nowait(reading)
+        except UserError as error:
+            self._made.put_nowait(Failed(position, str(error)))
 
 
 class _Grown:

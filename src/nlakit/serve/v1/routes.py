@@ -20,7 +20,7 @@ from nlakit.serve.http import Client, Served, events
 from nlakit.serve.service import Service
 from nlakit.serve.v1 import library, readings
 from nlakit.serve.v1.examples import MOST
-from nlakit.serve.v1.live import Answering, Ended, Failed, Word, answer_with_readings
+from nlakit.serve.v1.live import Answering, Ended, Failed, LiveAnswer, Word
 from nlakit.serve.v1.readings import Growing, Supported, Wanted
 from nlakit.serve.v1.sessions import ID, Session, SessionStore, as_page
 from nlakit.serve.v1.steering import steer as steered
@@ -122,7 +122,7 @@ async def chat(given: ChatRequest, service: Served, client: Client) -> Any:
         raise InputError(f"the chat has {len(prompt)} tokens and leaves no room for an answer; send less.")
     most = min(given.max_completion_tokens or given.max_tokens or room, room, service.limits.max_completion_tokens)
     how = Answering(most, given.temperature, given.seed, given.stops)
-    found = await answer_with_readings(service, client, prompt, how, given.nlakit)
+    found = LiveAnswer(service, client, prompt, how, given.nlakit)
     head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": _model(service)}
 
     async def frames() -> AsyncIterator[BaseModel | dict[str, Any]]:
