@@ -7,7 +7,7 @@
 
 Each run lies in FOLDER/SEED/VARIANT and can be killed and taken up again. What it measures goes into docs/ablation.json, with a
 fingerprint of its recipe, so that the table can be filled on several machines; docs/ablation.md is written from it. Runs of one
-seed share their vectors and the teacher's text. On two cores a run takes under twenty minutes.
+seed share their vectors, the teacher's text and what else they have in common. On two cores a run takes under twenty minutes.
 """
 
 from __future__ import annotations
@@ -62,6 +62,9 @@ class Variant:
 
     about: str
     overrides: tuple[str, ...]
+    begins_like: str = ""
+    """A variant with the same stages up to and with ``through``, whose results are taken over where they are there."""
+    through: str = ""
 
 
 REWORDINGS = ("warm_start.rewordings=0.5", "train.rewordings=0.5")
@@ -75,14 +78,14 @@ VARIANTS: dict[str, Variant] = {
     "all": Variant("grounded by a first-round verbalizer, rewordings, agreement rewarded: the recipe", RAISED),
     "false": Variant("plain, 30 % of the teacher's facts wrong on purpose", FALSE),
     "false-all": Variant("the same teacher, the recipe", (*FALSE, *RAISED)),
-    "likelihood": Variant("grounded by a first-round verbalizer, no truth used", GROUNDED),
+    "likelihood": Variant("grounded by a first-round verbalizer, no truth used", GROUNDED, "all", "ground"),
     "all-anew": Variant(
         "the recipe, the warm start begun anew after a first round of one pass",
         (*RAISED, "ground.epochs=1", "ground.reuse=false", "warm_start.verbalizer_epochs=2"),
     ),
     "swap": Variant("grounded by swap leverage, no truth used", ("ground.by=swap",)),
     "rewordings": Variant("plain, the reconstructor reads half of the texts in other words", REWORDINGS),
-    "agreement": Variant("plain, agreement rewarded", ("train.agreement=0.02",)),
+    "agreement": Variant("plain, agreement rewarded", ("train.agreement=0.02",), "plain", "warm-start"),
     "all-strict": Variant(
         "the recipe, claims kept from halfway between guess and certainty on", (*RAISED, "ground.threshold=0.5")
     ),
@@ -125,12 +128,14 @@ def run(recipe: Recipe, folder: Path, name: str) -> dict[str, Any]:
     """Train and measure one variant with one seed; return the measures of the table."""
     teacher = folder / f"teacher-{recipe.annotate.options['false_share']}"
     run_stages(recipe, RunFolder(teacher), Progress(), SHARED)
-    place = folder / name
+    place, like = folder / name, VARIANTS[name].begins_like
     for stage in SHARED:
-        if not (place / stage).exists():
-            # Linked, not copied: a finished stage is never written to again.
-            shutil.copytree(teacher / stage, place / stage, copy_function=os.link)
+        take_over(teacher / stage, place / stage)
     shutil.copy(teacher / "config.json", place / "config.json")
+    if like:
+        stages = stages_of(recipe)
+        for stage in stages[: stages.index(VARIANTS[name].through) + 1]:
+            take_over(folder / like / stage, place / stage)
     later = [stage for stage in stages_of(recipe) if stage not in (*SHARED, "report")]
     run_stages(recipe, RunFolder(place), Progress(), later)
     measures = Evaluation.load(place / "evaluate").measures
@@ -139,6 +144,13 @@ def run(recipe: Recipe, folder: Path, name: str) -> dict[str, Any]:
         for column in COLUMNS
         if (found := measures.get(column)) is not None
     }
+
+
+def take_over(source: Path, place: Path) -> None:
+    """Link a finished stage of another run into this one, which refuses it if its settings are others."""
+    if (source / "done.json").exists() and not place.exists():
+        # Linked, not copied: a finished stage is never written to again.
+        shutil.copytree(source, place, copy_function=os.link)
 
 
 def as_markdown(runs: Runs) -> str:
