@@ -130,6 +130,9 @@ class Card(BaseModel):
     """Corpus and extraction settings with their seed, so that held-out rows can be built again."""
     results: dict[str, Measure] = {}
     """What was measured, by name of the measure."""
+    errors: tuple[float, ...] = ()
+    """Errors 2(1 - cos) that the explanations of held-out rows had, from the least to the greatest in steps of equally many
+    rows: what the error of a reading is to be held against. Empty where nothing was measured."""
     measured: dict[str, Any] = {}
     """How it was measured: rows and documents, seed, length limit, version and date, and what was left out for which reason."""
     support: Calibration | None = None

@@ -146,7 +146,8 @@ class Client:
     ) -> Answer:
         """Have the target answer a chat; the tokens that ``where`` names are read.
 
-        ``where`` has any of ``every`` (a number), ``sentence_ends`` (a truth value), ``watch`` (words), ``most`` and ``samples``;
+        ``where`` has any of ``every`` (a number), ``sentence_ends`` (a truth value), ``watch`` (words), ``most``, ``samples`` and
+        ``support``;
         ``settings`` are those of OpenAI's chat completions, such as ``temperature`` and ``max_tokens``.
         """
         found = self._post("/v1/chat/completions", {**settings, **_asked(messages, where)})

@@ -182,7 +182,10 @@ def test_stage_and_report_of_a_run(recipe: Recipe, tmp_path: Path) -> None:
     train.finish({}, {"pair": "x"})
     path = runner.run(recipe, folder, SILENT)
     evaluation = Evaluation.load(path.parent)
-    assert Card.load(folder.path / "pair").results == evaluation.measures
+    card = Card.load(folder.path / "pair")
+    assert card.results == evaluation.measures
+    assert card.errors == evaluation.errors
+    assert list(card.errors) == sorted(card.errors)
     written = path.stat().st_mtime_ns
     assert runner.run(recipe, folder, SILENT) == path
     assert path.stat().st_mtime_ns == written

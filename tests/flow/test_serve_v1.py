@@ -12,9 +12,11 @@ import pytest
 import torch
 from tests.flow.test_serve import events, served
 
+from nlakit.errors import BusyError
 from nlakit.models.pair import Pair
 from nlakit.models.readings import Reading
 from nlakit.models.sites import Site
+from nlakit.serve.service import Service
 from nlakit.serve.v1.sessions import SessionStore
 from nlakit.testing import tiny_pair
 
@@ -30,6 +32,13 @@ def pair() -> Pair:
 @pytest.fixture(scope="module")
 def address(pair: Pair) -> Iterator[str]:
     with served(pair) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Iterator[str]:
+    """The address of a server of the pair that ships, whose explanations make claims."""
+    with served(Pair.from_pretrained("terrarium")) as found:
         yield found
 
 
@@ -51,7 +60,10 @@ def test_readings_are_those_of_python(address: str, pair: Pair) -> None:
         assert record["flags"] == reading.flags
         mine, score = record["explanations"][0]["score"], reading.explanations[0].score
         assert (mine and mine["error"]) == (score and pytest.approx(score.error, abs=1e-4))
-    assert len(found["tokens"]) == len(pair.target.encode(TEXT, literal=True))
+    assert len(found["tokens"]) == len(found["norms"]) == len(pair.target.encode(TEXT, literal=True))
+    assert [found["norms"][record["position"]] for record in found["readings"]] == [
+        record["norm"] for record in found["readings"]
+    ]
 
 
 def test_samples_differ_and_are_the_same_tomorrow(address: str) -> None:
@@ -64,14 +76,13 @@ def test_samples_differ_and_are_the_same_tomorrow(address: str) -> None:
     assert post(address, "/readings", **body, seed=1) != first
 
 
-def test_support_comes_with_every_claim() -> None:
+def test_support_comes_with_every_claim(shipped: str) -> None:
     """Every claim lies in its text and has a support in [0, 1]; a stream shows the reading first and its claims later."""
     body = {"text": "One morning, Mia put the key in the box. Tom felt", "positions": [-1, -2], "support": True}
-    with served(Pair.from_pretrained("terrarium")) as address:
-        plain = post(address, "/readings", **body)["readings"]
-        frames = events(address, "/v1/readings", {**body, "stream": True})
+    plain = post(shipped, "/readings", **body)["readings"]
+    frames = events(shipped, "/v1/readings", {**body, "stream": True})
     kinds = [frame["type"] for frame in frames]
-    assert kinds[0] == "prompt"
+    assert kinds[:2] == ["prompt", "norms"]
     assert kinds.count("reading") == kinds.count("support") == 2
     assert "support" not in kinds[: max(i for i, kind in enumerate(kinds) if kind == "reading")]
     assert [frame["reading"] for frame in frames if frame["type"] == "support"] == plain
@@ -81,6 +92,22 @@ def test_support_comes_with_every_claim() -> None:
             for claim in item["claims"]:
                 assert 0 <= claim["support"] <= 1
                 assert item["text"][claim["start"] : claim["end"]]
+
+
+def test_support_waits_for_room(shipped: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A queue that is full when readings are done delays the support of their claims; the request is not refused then."""
+    real, calls = Service.write, []
+
+    async def write(*given: object, **options: object) -> object:
+        calls.append(given)
+        if len(calls) in (2, 3):
+            raise BusyError("the queue is full.")
+        return await real(*given, **options)
+
+    monkeypatch.setattr(Service, "write", write)
+    found = post(shipped, "/readings", text=TEXT, positions=[4], support=True)
+    assert found["readings"][0]["explanations"][0]["claims"]
+    assert len(calls) == 4
 
 
 def test_an_answer_is_what_the_target_writes(address: str, pair: Pair) -> None:
@@ -121,6 +148,15 @@ def test_live_readings_are_those_of_the_whole_text(address: str, pair: Pair) -> 
         assert reading["explanations"][0]["text"] == expected.text
     plain = post(address, "/chat/completions", **body)
     assert sorted((item["reading"] for item in plain["nlakit"]), key=lambda reading: reading["position"]) == live
+
+
+def test_live_readings_may_come_with_support(shipped: str) -> None:
+    """Each token is sent once, its claims with it."""
+    chat = [{"role": "user", "content": "Which tool does the card show? A mallet. * B sickle. C chisel."}]
+    found = post(shipped, "/chat/completions", messages=chat, temperature=0, nlakit={"every": 2, "support": True})
+    claims = {item["reading"]["position"]: item["reading"]["explanations"][0]["claims"] for item in found["nlakit"]}
+    assert len(claims) == len(found["nlakit"]) >= 2
+    assert all(claims.values())
 
 
 def vectors_of(pair: Pair, ids: list[int]) -> torch.Tensor:

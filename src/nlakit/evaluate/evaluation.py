@@ -151,6 +151,8 @@ class Evaluation(Record):
     variance: float
     """Var, the denominator of FVE, from the card."""
     measures: dict[str, Measure]
+    errors: tuple[float, ...] = ()
+    """Errors of the sampled explanations, from the least to the greatest in steps of equally many rows; failed ones left out."""
     outcomes: dict[str, int]
     """Sampled outputs by how they ended."""
     slots: tuple[SlotRow, ...]
@@ -181,7 +183,7 @@ class Evaluation(Record):
         """Return what a card keeps of it, as changes to a :class:`~nlakit.card.Card`: the measures, and how they were taken."""
         kept = ("rows", "documents", "seed", "max_new_tokens", "left_out", "created_at")
         measured = {name: getattr(self, name) for name in kept} | {"nlakit": self.versions.get("nlakit")}
-        return {"results": self.measures, "measured": measured}
+        return {"results": self.measures, "errors": self.errors, "measured": measured}
 
     def save(self, folder: Path) -> Path:
         """Write ``evaluation.json`` atomically and return its path."""

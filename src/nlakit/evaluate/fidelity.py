@@ -19,6 +19,9 @@ from nlakit.models.reconstructor import Reconstructor
 from nlakit.models.verbalizer import Verbalizer
 from nlakit.vectors import FAILED_ERROR, direction_error
 
+QUANTILES = 20
+"""Steps in which a distribution of errors is kept: every twentieth of the rows."""
+
 
 def explanation_errors(reconstructor: Reconstructor, explanations: Sequence[Explanation], vectors_ND: Tensor) -> Tensor:
     """Return each row's error (N,) when it is rebuilt from its explanation; a failed one counts with error 2."""
@@ -35,6 +38,13 @@ def explanation_errors(reconstructor: Reconstructor, explanations: Sequence[Expl
 def constant_errors(vector_D: Tensor, vectors_ND: Tensor) -> Tensor:
     """Return each row's error (N,) when the answer is always the same vector."""
     return direction_error(vector_D.cpu().float().expand_as(vectors_ND), vectors_ND)
+
+
+def quantiles(errors: Sequence[float]) -> tuple[float, ...]:
+    """Return the least error, the greatest, and those between them in ``QUANTILES`` steps; nothing of nothing."""
+    if not errors:
+        return ()
+    return tuple(round(float(item), 4) for item in np.quantile(errors, np.linspace(0, 1, QUANTILES + 1)))
 
 
 def text_shares(explanations: Sequence[Explanation]) -> np.ndarray:

@@ -19,6 +19,7 @@ from nlakit.evaluate.bench import STAGE, Bench, Found
 from nlakit.evaluate.estimates import HELDOUT, Estimator
 from nlakit.evaluate.evaluation import FILE_NAME, Evaluation
 from nlakit.evaluate.examples import outcome_counts, shown_documents
+from nlakit.evaluate.fidelity import quantiles
 from nlakit.evaluate.measures import in_registry_order
 from nlakit.evaluate.rows import DataSettings, rebuild_rows
 from nlakit.evaluate.suite import chosen_parts
@@ -136,6 +137,7 @@ def evaluate(
         variance=variance,
         measures={name: found.measures[name] for name in in_registry_order(found.measures)},
         parts=tuple(part.name for part in parts),
+        errors=quantiles([float(bench.errors_N[row]) for row, item in enumerate(explanations) if item.ok]),
         outcomes=dict(outcome_counts([output.outcome.value for output in bench.sampled])),
         slots=found.slots,
         levels=found.levels,

@@ -3,7 +3,7 @@
 Requests of all clients are decoded together. The event loop never runs a model: it puts work into the queue and awaits a
 future. Explanations of a batch are written token by token, so that a client can see the text grow, and one who leaves frees
 its rows within a step. Between two batches the engine does what is not an explanation (reading vectors, scoring texts), and
-moves each answer of the target that is being written on by some tokens.
+moves each answer of the target that is being written on by some tokens, for as long as the explanations before took.
 
 Axes: N vectors or texts, D width of a vector.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
@@ -148,6 +149,11 @@ class Engine:
         """Items in the queue."""
         return len(self._queue)
 
+    @property
+    def closed(self) -> bool:
+        """Whether it takes no work any more."""
+        return self._queue.closed
+
     def describe(
         self,
         client: str,
@@ -203,8 +209,9 @@ class Engine:
                 if isinstance(item, Call):
                     self._answer(item)
             self._streams += [item for item in items if isinstance(item, Stream)]
+            began = time.monotonic()
             self._write([item for item in items if isinstance(item, Describe)])
-            self._streams = [stream for stream in self._streams if self._move(stream)]
+            self._move_all(time.monotonic() - began)
         for stream in self._streams:
             stream.future.cancel()
 
@@ -253,6 +260,14 @@ class Engine:
             return [row for row, item in enumerate(items) if item.abandoned]
 
         return watch
+
+    def _move_all(self, seconds: float) -> None:
+        """Move every stream by a turn, and again for as long as explanations have just had the models to themselves."""
+        ends = time.monotonic() + seconds
+        while True:
+            self._streams = [stream for stream in self._streams if self._move(stream)]
+            if not self._streams or time.monotonic() >= ends:
+                return
 
     def _move(self, stream: Stream) -> bool:
         """Make the next parts of a stream; return whether there may be more."""

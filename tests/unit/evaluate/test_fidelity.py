@@ -7,9 +7,11 @@ import torch
 
 from nlakit.errors import InputError
 from nlakit.evaluate.fidelity import (
+    QUANTILES,
     constant_errors,
     cross_entropies,
     explanation_errors,
+    quantiles,
     text_shares,
 )
 from nlakit.explanations import Explanation, Outcome
@@ -50,6 +52,14 @@ def test_a_constant_answer() -> None:
     """The same direction is perfect where it fits, 2 where it is unrelated, 4 where it is opposite."""
     vectors_ND = torch.tensor([[2.0, 0.0], [0.0, 5.0], [-1.0, 0.0]])
     assert constant_errors(torch.tensor([1.0, 0.0]), vectors_ND).tolist() == [0.0, 2.0, 4.0]
+
+
+def test_a_distribution_of_errors_is_kept_in_equal_steps() -> None:
+    """From the least to the greatest, the middle one in the middle; of nothing there is none."""
+    found = quantiles([0.4, 0.1, 0.2, 0.3, 0.0])
+    assert len(found) == QUANTILES + 1
+    assert (found[0], found[5], found[10], found[-1]) == (0.0, 0.1, 0.2, 0.4)
+    assert quantiles([]) == ()
 
 
 def test_text_shares_sum_to_the_distinct_texts() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from itertools import pairwise
 
 import pytest
 import torch
@@ -183,6 +184,50 @@ def test_a_stream_yields_all_its_parts_in_order_and_lets_others_in(pair):
         found, at_call = asyncio.run(ask(running))
     assert found == list(range(5 * TURN + 3))
     assert at_call == TURN
+
+
+def test_an_answer_has_as_much_time_as_the_explanations_beside_it(pair, monkeypatch):
+    """Behind a batch that took a second, the target writes for a second, however many explanations wait."""
+    clock, batches, made = Clock(), [], []
+    monkeypatch.setattr(engine, "time", clock)
+
+    def batch(_verbalizer, vectors_ND, _wishes, **_options):
+        clock.now += 1
+        batches.append(len(made))
+        return [Sample([1], "a red box", Outcome.OK)] * len(vectors_ND)
+
+    monkeypatch.setattr(engine, "sample_rows", batch)
+
+    def parts():
+        for number in range(20 * TURN):
+            clock.now += 0.1
+            made.append(number)
+            yield number
+
+    async def ask(running):
+        gate = threading.Event()
+        held = asyncio.create_task(running.call("c", gate.wait))
+        await asyncio.sleep(0.05)
+        answer = running.stream("a", parts())
+        futures = running.describe("b", vectors(6), [Wish(0.0, 4, 0)] * 6)
+        gate.set()
+        await asyncio.gather(held, *futures)
+        return [part async for part in answer]
+
+    with Engine(pair, Limits(batch_rows=2)) as running:
+        assert asyncio.run(ask(running)) == list(range(20 * TURN))
+    assert len(batches) >= 3
+    written = [after - before for before, after in pairwise(batches)]
+    assert all(10 <= parts <= 10 + TURN for parts in written), written
+
+
+class Clock:
+    """Time that passes only when somebody says so."""
+
+    now = 0.0
+
+    def monotonic(self):
+        return self.now
 
 
 def test_a_stream_whose_reader_leaves_is_closed(pair):

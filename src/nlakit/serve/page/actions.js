@@ -98,7 +98,7 @@ export async function read(store, positions, settings, pair) {
     for (let start = 0; start < wanted.length; start += together) {
       const some = wanted.slice(start, start + together);
       for await (const frame of frames("v1/readings", { ...body, positions: some }, { signal })) {
-        if (frame.type === "partial") store.dispatch(frame);
+        if (frame.type === "partial" || frame.type === "norms") store.dispatch(frame);
         else if (frame.type === "prompt") store.dispatch({ type: "tokens", tokens: frame.tokens }); // the text may be newer than the tokens
         else if (frame.type === "reading" || frame.type === "support") store.dispatch({ type: "reading", reading: frame.reading });
       }

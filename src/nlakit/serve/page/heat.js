@@ -1,4 +1,4 @@
-// Heat: one number of every token that was read, as a bar under it and as a strip over all of them.
+// Heat: one number of every token that has it, as a bar under it and as a strip over all of them.
 
 import { html } from "./vendor/preact-htm.js";
 import { mentions } from "./search.js";
@@ -7,13 +7,13 @@ const MEASURES = {
   none: { name: "nothing", legend: "" },
   error: { name: "error", legend: "error 2(1 − cos): no bar is 0, a full bar 1 or more", full: 1, digits: 2 },
   support: { name: "lowest support", legend: "lowest support of a claim: the longer the bar, the lower; a full bar is 0", digits: 2 },
-  norm: { name: "norm", legend: "norm of the vector: a full bar is the largest that was read", digits: 0 },
+  norm: { name: "norm", legend: "norm of the vector: a full bar is the largest", digits: 0 },
   search: { name: "matches of the search", legend: "share of a token's explanations that have the searched word" },
 };
 
 /** What of the state is shown under the tokens: position -> { value, share in [0, 1] }. */
 export function heatOf(state, measure, word) {
-  const values = new Map();
+  const values = new Map(measure === "norm" ? state.norms.entries() : []);
   for (const reading of Object.values(state.readings)) {
     const value = valueOf(reading, measure, word);
     if (value !== null) values.set(reading.position, value);

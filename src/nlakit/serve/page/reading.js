@@ -36,7 +36,8 @@ function Card({ reading, state, pair, facts, read, go, settings }) {
   const [first, ...others] = reading.explanations;
   return html`${reading.flags.length > 0 && html`<p class="flags">Take with caution: ${reading.flags.join(", ")}. Such tokens are not like those that the pair was trained and measured on.</p>`}
     <p class="words"><${Claims} item=${first} /></p>
-    <p class="hint"><${Score} score=${first.score} pair=${pair} /> · norm ${reading.norm.toFixed(1)}</p>
+    <div class="hint"><${Score} score=${first.score} pair=${pair} /> · norm ${reading.norm.toFixed(1)}
+      ${first.score && pair?.errors?.length > 1 && html`<${Usual} error=${first.score.error} errors=${pair.errors} />`}</div>
     ${first.claims?.length > 0 && html`<${ClaimTable} first=${first} others=${others} facts=${facts} /><${Legend} />`}
     ${first.outcome === "ok" && !first.claims && html`<p class="hint">${state.busy ? "The support of its claims is being computed." : "Its claims have no support; read it again for that."}</p>`}
     ${first.claims?.length === 0 && html`<p class="hint">No claim was found in it.</p>`}
@@ -85,6 +86,28 @@ function Score({ score, pair }) {
   const own = pair?.fve ? ` (the pair's mean on held-out rows is ${percent(pair.fve.value)}, ${percent(pair.fve.low)} to ${percent(pair.fve.high)})` : "";
   const share = score.explained === null ? "" : `, ${percent(score.explained)} explained${own}`;
   return `Error 2(1 − cos) ${score.error.toFixed(3)}${share}`;
+}
+
+/** Where an error lies among those of the pair's held-out rows; `errors` are theirs at equal steps from the least to the greatest. */
+function Usual({ error, errors }) {
+  const greatest = Math.max(error, errors.at(-1));
+  const at = (share) => errors[Math.round(share * (errors.length - 1))];
+  const [low, lower, middle, upper, high] = [0.05, 0.25, 0.5, 0.75, 0.95].map((share) => `${(100 * at(share)) / greatest}%`);
+  const here = `${(100 * error) / greatest}%`;
+  const words = `Greater than the error of ${percent(shareBelow(error, errors))} of the pair's readings of held-out rows.`;
+  return html`<p>${words}</p>
+    <svg class="usual" role="img" aria-label="The error among those of held-out rows: line from 5 to 95 % of them, box from 25 to 75 %, tick at the middle, ring for this reading">
+      <line x1=${low} x2=${high} y1="50%" y2="50%" /><rect x=${lower} width=${`${parseFloat(upper) - parseFloat(lower)}%`} y="25%" height="50%" />
+      <line x1=${middle} x2=${middle} y1="15%" y2="85%" /><circle cx=${here} cy="50%" r="5" /></svg>`;
+}
+
+/** Share of the pair's errors that are less than one, between the steps by straight lines. */
+export function shareBelow(error, errors) {
+  const above = errors.findIndex((step) => step > error);
+  if (above === 0) return 0;
+  if (above < 0) return 1;
+  const [low, high] = [errors[above - 1], errors[above]];
+  return (above - 1 + (error - low) / (high - low)) / (errors.length - 1);
 }
 
 function Facts({ facts }) {

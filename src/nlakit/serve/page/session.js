@@ -14,6 +14,7 @@ export const emptySession = () => ({
   pair: null, // the pair that wrote readings which came with a shared session
   tokens: [],
   readings: {}, // position -> Reading
+  norms: [], // of the vectors of all tokens, once the server has told them
   partial: {}, // position -> { sample: text so far }
   live: [], // readings and failures that came while an answer was written
   truth: {}, // position -> { slot: value }
@@ -49,6 +50,8 @@ export function reduce(state, action) {
     }
     case "own": // readings that another pair wrote do not mix with those to come
       return { ...state, readings: {}, pair: null };
+    case "norms":
+      return { ...state, norms: action.norms };
     case "truth":
       return { ...state, truth: action.truth };
     case "begun":
@@ -179,7 +182,7 @@ function withTokens(state, tokens) {
   }
   const last = Math.max(0, tokens.length - 1);
   const selected = state.selected.filter((position) => position <= last);
-  return { ...state, tokens, readings, selected, cursor: Math.min(state.cursor, last), anchor: Math.min(state.anchor, last) };
+  return { ...state, tokens, readings, norms: state.norms.slice(0, same), selected, cursor: Math.min(state.cursor, last), anchor: Math.min(state.anchor, last) };
 }
 
 function grown(messages, piece) {

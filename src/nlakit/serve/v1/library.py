@@ -24,6 +24,7 @@ def described(service: Service) -> dict[str, Any]:
         "site": card.site,
         "layer": service.site.layer,
         "fve": None if fve is None else {"value": fve.value, "low": fve.low, "high": fve.high},
+        "errors": list(card.errors),
         "variance": None if card.stats is None else card.stats.variance,
         "min_position": card.min_position,
     }

@@ -22,7 +22,7 @@ from nlakit.errors import UserError
 from nlakit.models.readings import Reading
 from nlakit.serve.prompted import Prompted
 from nlakit.serve.service import Service
-from nlakit.serve.v1.readings import Wanted, read_vectors
+from nlakit.serve.v1.readings import Supported, Wanted, read_vectors
 from nlakit.serve.v1.wire import ReadWhere
 from nlakit.serve.wire import TokenRow
 
@@ -175,15 +175,17 @@ class LiveAnswer:
         """Read one token of the answer, and pass its reading on, or why there is none."""
         where = self._rule.where if self._rule is not None else ReadWhere()
         try:
-            wanted = Wanted([position], where.samples, where.temperature)
+            wanted = Wanted([position], where.samples, where.temperature, support=where.support)
             vectors_TD = torch.cat(self._vectors)[: position + 1]  # whatever has been written since
             prompt = self._grown.prompt(position)
             async with aclosing(
                 await read_vectors(self._service, self._client, prompt, vectors_TD, wanted)
             ) as readings:
-                async for reading in readings:
-                    if isinstance(reading, Reading):
-                        self._made.put_nowait(reading)
+                async for item in readings:
+                    if isinstance(item, Supported):
+                        self._made.put_nowait(item.reading)
+                    elif isinstance(item, Reading) and not where.support:
+                        self._made.put_nowait(item)
         except UserError as error:
             self._made.put_nowait(Failed(position, str(error)))
 

@@ -5,22 +5,30 @@ Axes: T tokens of a prompt, N positions read, D width of a vector.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import TypeVar
 
 from torch import Tensor
 
 from nlakit.claims.reading import Around, supported, unread_neighbours
 from nlakit.config import derive_seed
+from nlakit.errors import BusyError
 from nlakit.explanations import Explanation
 from nlakit.models.readings import SUPPORT_SAMPLES, Reading, ScoredExplanation, flags_for
 from nlakit.models.sampler import Wish
 from nlakit.serve.prompted import Prompted
 from nlakit.serve.service import Partial, Service, require_at_most
 
+Result = TypeVar("Result")
+
 SUPPORTED_TOGETHER = 16
 """Readings whose surroundings are sampled together: so many wait in the queue at once, and answers come as they are done."""
+
+AGAIN_SECONDS = 0.05
+"""Between two tries to put the surroundings of a reading into a full queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +42,13 @@ class Wanted:
     """``None`` for as many as the pair was trained with."""
     seed: int = 0
     support: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Norms:
+    """How long the vectors of all tokens are, those that are not read included."""
+
+    norms: list[float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +67,13 @@ class Supported:
     reading: Reading
 
 
+Item = Norms | Growing | Reading | Supported
+
+
 async def read(
     service: Service, client: str, prompt: Prompted, wanted: Wanted, *, partial: bool = False
-) -> AsyncGenerator[Growing | Reading | Supported]:
-    """Queue the readings of a prompt, and return what yields each as it is done.
+) -> AsyncGenerator[Item]:
+    """Queue the readings of a prompt, and return what yields the norms of its vectors and then each reading as it is done.
 
     With ``partial`` it yields texts as they grow, too, and with ``support`` each reading once more with its claims. Raises
     ``InputError`` for more readings than the server takes, ``CardError`` where support needs statistics that the card does
@@ -71,15 +89,16 @@ async def read(
 
 async def read_vectors(
     service: Service, client: str, prompt: Prompted, vectors_TD: Tensor, wanted: Wanted, *, partial: bool = False
-) -> AsyncGenerator[Growing | Reading | Supported]:
+) -> AsyncGenerator[Item]:
     """As :func:`read`, with vectors that are known already."""
     rows = [(position, sample) for position in wanted.positions for sample in range(wanted.samples)]
     wishes = [_wish(service, wanted, wanted.temperature, "sample", sample) for _, sample in rows]
     written = await service.write(client, vectors_TD[[position for position, _ in rows]], wishes, partial=partial)
 
-    async def frames() -> AsyncGenerator[Growing | Reading | Supported]:
+    async def frames() -> AsyncGenerator[Item]:
         made: dict[int, dict[int, ScoredExplanation]] = {}
         readings: list[Reading] = []
+        yield Norms(vectors_TD.norm(dim=-1).tolist())
         async with aclosing(written) as items:
             async for item in items:
                 position, sample = rows[item.row]
@@ -122,7 +141,8 @@ async def _with_support(
     around = [_wish(service, wanted, 1.0, "support", sample) for sample in range(SUPPORT_SAMPLES)]
     wishes = [*around * len(positions), *[_wish(service, wanted, 1.0, "neighbour", 0)] * len(missing)]
     found: dict[int, Explanation] = {}
-    async with aclosing(await service.write(client, vectors_TD[places], wishes)) as items:
+    written = await _when_there_is_room(service, lambda: service.write(client, vectors_TD[places], wishes))
+    async with aclosing(written) as items:
         async for item in items:
             if not isinstance(item, Partial):
                 found[item.row] = item.explanation.explanation
@@ -131,12 +151,25 @@ async def _with_support(
     ]
     first = len(positions) * SUPPORT_SAMPLES
     near |= {place: found[first + number] for number, place in enumerate(missing)}
-    return await service.engine.call(
-        client,
-        lambda: supported(
-            service.pair, some, prompt.ids, special, vectors_TD[positions], Around(samples_N, near), wanted.seed
+    around_them = Around(samples_N, near)
+    return await _when_there_is_room(
+        service,
+        lambda: service.engine.call(
+            client,
+            lambda: supported(service.pair, some, prompt.ids, special, vectors_TD[positions], around_them, wanted.seed),
         ),
     )
+
+
+async def _when_there_is_room(service: Service, ask: Callable[[], Awaitable[Result]]) -> Result:
+    """Ask until the queue has room: readings of the same request are handed out already, so that a refusal comes too late."""
+    while True:
+        try:
+            return await ask()
+        except BusyError:
+            if service.engine.closed:
+                raise
+            await asyncio.sleep(AGAIN_SECONDS)
 
 
 def _wish(service: Service, wanted: Wanted, temperature: float, what: str, sample: int) -> Wish:

@@ -21,7 +21,7 @@ from nlakit.serve.service import Service
 from nlakit.serve.v1 import library, readings
 from nlakit.serve.v1.examples import MOST
 from nlakit.serve.v1.live import Answering, Ended, Failed, LiveAnswer, Word
-from nlakit.serve.v1.readings import Growing, Supported, Wanted
+from nlakit.serve.v1.readings import Growing, Norms, Supported, Wanted
 from nlakit.serve.v1.sessions import ID, Session, SessionStore, as_page
 from nlakit.serve.v1.steering import steer as steered
 from nlakit.serve.v1.wire import (
@@ -80,6 +80,8 @@ async def read(given: ReadingsRequest, service: Served, client: Client) -> Any:
             async for item in items:
                 if isinstance(item, Growing):
                     yield {"type": "partial", "position": item.position, "sample": item.sample, "text": item.text}
+                elif isinstance(item, Norms):
+                    yield {"type": "norms", "norms": item.norms}
                 elif isinstance(item, Supported):
                     yield {"type": "support", "reading": item.reading.to_json()}
                 else:
@@ -88,13 +90,19 @@ async def read(given: ReadingsRequest, service: Served, client: Client) -> Any:
     if given.stream:
         return events(frames())
     made: dict[int, Reading] = {}
+    norms: list[float] = []
     async with aclosing(found) as items:
         async for item in items:
-            if not isinstance(item, Growing):
+            if isinstance(item, Norms):
+                norms = item.norms
+            elif not isinstance(item, Growing):
                 reading = item.reading if isinstance(item, Supported) else item
                 made[reading.position] = reading
     return ReadingsResponse(
-        layer=service.site.layer, tokens=prompt.rows, readings=[made[position] for position in sorted(made)]
+        layer=service.site.layer,
+        tokens=prompt.rows,
+        norms=norms,
+        readings=[made[position] for position in sorted(made)],
     )
 
 

@@ -37,6 +37,8 @@ class ReadingsResponse(BaseModel):
 
     layer: int
     tokens: list[TokenRow]
+    norms: list[float]
+    """Of the vectors of all tokens, those that were not read included."""
     readings: list[Reading]
 
 
@@ -54,6 +56,8 @@ class ReadWhere(Wire):
     """Tokens that are read at most."""
     samples: Samples = 1
     temperature: Temperature = 1.0
+    support: bool = False
+    """Whether every claim comes with how far to believe it; a reading is then sent once this is known."""
 
 
 class TextPart(Wire):
