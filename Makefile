@@ -29,8 +29,9 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "installing nlakit and what it needs" && $(PIP_INSTALL) --editable '.[data,eval,providers,serve,dev]'
 	@touch $(STAMP)
 
+# One process a core, each with one thread: the models of the tests are too small to share among threads.
 test: setup
-	$(BIN)/python -m pytest $(TESTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadscope $(TESTS)
 
 check: setup
 	$(BIN)/ruff check .

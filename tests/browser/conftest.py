@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from tests.flow.test_serve import served
+from tests.serving import served
 
 from nlakit.models.pair import Pair
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.flow.test_serve import served
+from tests.serving import served
 
 from nlakit.serve.v1.sessions import Session
 from nlakit.testing import tiny_pair
@@ -133,7 +133,7 @@ def test_tokens_are_selected_and_read_by_keyboard(page: Page) -> None:
 
 
 def test_a_reading_grows_and_ends_with_the_support_of_its_claims(page: Page) -> None:
-    """First the words come in, then each claim has a colour and a number, with the error beside the pair's own."""
+    """First the words come in, then each claim has a colour and a number, with the error among those of the pair."""
     write(page, "Late at night, " + TEXT)  # what was read before comes whole
     page.evaluate(
         """() => { window.grown = new Set();
@@ -153,6 +153,8 @@ def test_a_reading_grows_and_ends_with_the_support_of_its_claims(page: Page) -> 
         assert 0 <= float(support) <= 1
     assert card.locator(".words .claim sub").count() >= 1
     expect(card).to_contain_text(re.compile(r"Error 2\(1 − cos\) \d\.\d{3}, −?\d+ % explained \(the pair's mean"))
+    expect(card).to_contain_text(re.compile(r"Greater than the error of \d+ % of the pair's readings"))
+    expect(card.locator(".usual circle")).to_be_visible()
 
 
 def test_a_card_has_other_samples_and_neighbours(page: Page) -> None:

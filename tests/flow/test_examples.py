@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 from scripts.docs import ROOT
-from tests.flow.test_serve import served
+from tests.serving import served
 
 from nlakit.models.pair import Pair
 

@@ -16,63 +16,16 @@ from pathlib import Path
 import httpx2 as httpx
 import pytest
 import torch
-import uvicorn
 from fastapi import FastAPI
+from tests.serving import events, running, served
 
 from nlakit.models.pair import Pair
 from nlakit.serve import engine
 from nlakit.serve.app import make_app
 from nlakit.serve.audit import AuditLog
 from nlakit.serve.limits import Limits
-from nlakit.serve.running import configured
-from nlakit.testing import tiny_pair
 
 TEXT = "The red box is in the park."
-
-
-@contextmanager
-def served(pair: Pair, **options: object) -> Iterator[str]:
-    """Serve a pair on a free port; yields the address."""
-    with running(make_app(pair, **options)) as address:  # type: ignore[arg-type]
-        yield address
-
-
-@contextmanager
-def running(app: FastAPI) -> Iterator[str]:
-    """Serve an application on a free port; yields the address."""
-    with socket.socket() as door:
-        door.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(configured(app))
-        thread = threading.Thread(target=server.run, args=([door],), daemon=True)
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        try:
-            yield f"http://127.0.0.1:{door.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(10)
-
-
-@pytest.fixture(scope="module")
-def pair() -> Pair:
-    return tiny_pair()
-
-
-@pytest.fixture(scope="module")
-def address(pair: Pair) -> Iterator[str]:
-    with served(pair) as found:
-        yield found
-
-
-def events(address: str, route: str, body: dict[str, object]) -> list[dict[str, object]]:
-    """Read a whole stream of frames, whose last line says that it is done."""
-    with httpx.stream("POST", f"{address}{route}", json=body, timeout=60) as response:
-        assert response.status_code == 200
-        assert response.headers["content-type"].startswith("text/event-stream")
-        lines = [line.removeprefix("data: ") for line in response.iter_lines() if line]
-    assert lines[-1] == "[DONE]"
-    return [json.loads(line) for line in lines[:-1]]
 
 
 def test_the_status_names_models_and_limits(address: str, pair: Pair) -> None:

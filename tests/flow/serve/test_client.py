@@ -9,7 +9,7 @@ from typing import Self
 
 import pytest
 import torch
-from tests.flow.test_serve import served
+from tests.serving import served
 
 from nlakit.client import Client
 from nlakit.errors import BusyError, ConfigError, EndpointError, InputError
@@ -17,15 +17,9 @@ from nlakit.models.pair import Pair
 from nlakit.models.readings import Reading
 from nlakit.models.sites import Site
 from nlakit.serve.limits import Limits
-from nlakit.testing import tiny_pair
 
 TEXT = "The red box is in the park."
 CHAT = [{"role": "user", "content": "Where is the red box?"}]
-
-
-@pytest.fixture(scope="module")
-def pair() -> Pair:
-    return tiny_pair()
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx2 as httpx
 import pytest
 import torch
-from tests.flow.test_serve import events, served
+from tests.serving import events, served
 
 from nlakit.errors import BusyError
 from nlakit.models.pair import Pair
@@ -18,21 +18,9 @@ from nlakit.models.readings import Reading
 from nlakit.models.sites import Site
 from nlakit.serve.service import Service
 from nlakit.serve.v1.sessions import SessionStore
-from nlakit.testing import tiny_pair
 
 TEXT = "The red box is in the park."
 CHAT = [{"role": "user", "content": "Where is the red box?"}]
-
-
-@pytest.fixture(scope="module")
-def pair() -> Pair:
-    return tiny_pair()
-
-
-@pytest.fixture(scope="module")
-def address(pair: Pair) -> Iterator[str]:
-    with served(pair) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

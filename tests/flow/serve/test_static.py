@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from importlib import resources
 
 import httpx2 as httpx
 import pytest
-from tests.flow.test_serve import served
+from tests.serving import served
 
 from nlakit.models.pair import Pair
 from nlakit.models.readings import BANDS, NEIGHBOURS
-from nlakit.testing import tiny_pair
 
 TOKEN = "a token of some length"  # noqa: S105 - it guards a test
 PAGE = resources.files("nlakit.serve") / "page"
-
-
-@pytest.fixture(scope="module")
-def pair() -> Pair:
-    return tiny_pair()
-
-
-@pytest.fixture(scope="module")
-def address(pair: Pair) -> Iterator[str]:
-    with served(pair) as found:
-        yield found
 
 
 def test_a_browser_is_sent_to_the_page_and_a_program_is_not(address: str) -> None:

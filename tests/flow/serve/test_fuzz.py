@@ -9,7 +9,7 @@ import pytest
 import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
-from tests.flow.test_serve import served
+from tests.serving import served
 
 from nlakit.serve.app import make_app
 from nlakit.serve.limits import Limits
