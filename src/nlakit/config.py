@@ -330,7 +330,7 @@ class TrainConfig(Settings):
     length_penalty: Rate = 0.001
     """Reward lost for each sampled token; keeps explanations from growing (our choice; paper: none)."""
     agreement: Rate = 0.0
-    """Reward for each claim that all others of its group make too, and price of one that none of them makes (our choice)."""
+    """Reward for each claim that all others of its group make too; one that all contradict costs twice as much (our choice)."""
     rewordings: Fraction = 0.0
     """Share of the sampled explanations that the reconstructor reads in other words, so that no private code survives."""
     failed_reward: Annotated[float, Field(allow_inf_nan=False)] = -2.0

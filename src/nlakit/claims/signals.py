@@ -24,6 +24,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from nlakit.claims.anytext import STATEMENT
 from nlakit.claims.exchange import ClaimReader, Pool
 from nlakit.claims.leverage import leverages, text_errors
 from nlakit.claims.likelihood import span_log_probs
@@ -89,7 +90,7 @@ def claim_signals(
     errors = dict(zip(usable, text_errors(reconstructor, given, vectors_UD).tolist(), strict=True))
     found: list[list[tuple[Claim, Signals]]] = [[] for _ in reads_N]
     for row in usable:
-        sampled, near = _Made.by(samples_N[row]), _Made.by(neighbours_N[row])
+        sampled, near = Made.by(samples_N[row]), Made.by(neighbours_N[row])
         for place, claim in enumerate(claims_N[row]):
             leverage = lifted[row][place]
             signals = {
@@ -106,7 +107,7 @@ def claim_signals(
 
 
 @dataclass(frozen=True, slots=True)
-class _Made:
+class Made:
     """How many of some explanations make a claim, and how many speak of its slot."""
 
     explanations: int
@@ -114,7 +115,8 @@ class _Made:
     slots: Counter[str]
 
     @classmethod
-    def by(cls, claims: Sequence[Sequence[Claim]]) -> _Made:
+    def by(cls, claims: Sequence[Sequence[Claim]]) -> Made:
+        """Count the claims of each explanation."""
         return cls(
             len(claims),
             Counter(same for found in claims for same in {claim.same for claim in found}),
@@ -126,7 +128,9 @@ class _Made:
         return self.same_claims[claim.same] / self.explanations if self.explanations else None
 
     def other(self, claim: Claim) -> float | None:
-        """Share of them that speak of its slot and do not make it."""
+        """Share of them that speak of its slot and do not make it; whole statements do not speak of the same."""
         if not self.explanations:
             return None
+        if claim.slot == STATEMENT:
+            return 0.0
         return max(0, self.slots[claim.slot] - self.same_claims[claim.same]) / self.explanations

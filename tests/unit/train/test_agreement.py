@@ -25,24 +25,30 @@ def rolled(*texts: str, size: int, failed: int | None = None) -> Rollout:
 
 
 def test_rewards_by_hand() -> None:
-    """A claim of all pays one half, of one in three others costs a sixth, of none costs one half; they add up."""
+    """A claim of all pays one; where two of three others say so and one says otherwise it pays nothing, and alone it costs two."""
     found = agreement_rewards(
         rolled("Animal cat, mood sad.", "Animal cat, mood sad.", "Animal cat, mood glad.", "Animal cat.", size=4),
         Reader(),
     )
-    assert found.tolist() == pytest.approx([0.5 + 1 / 3 - 0.5, 0.5 + 1 / 3 - 0.5, 0.5 + 0 - 0.5, 0.5])
+    assert found.tolist() == pytest.approx([1 + 1 / 3 - 2 / 3, 1 + 1 / 3 - 2 / 3, 1 - 2 * 2 / 3, 1])
+
+
+def test_silence_is_no_vote() -> None:
+    """What is said now and then, and always the same, pays as often as it is said."""
+    found = agreement_rewards(rolled("Animal cat.", "Animal cat.", "Mood sad.", "", size=4), Reader())
+    assert found.tolist() == pytest.approx([1 / 3, 1 / 3, 0, 0])
 
 
 def test_groups_do_not_agree_with_each_other() -> None:
     """The same claim in another vector's group counts for nothing."""
     found = agreement_rewards(rolled("Animal cat.", "Mood sad.", "Animal cat.", "Animal cat.", size=2), Reader())
-    assert found.tolist() == [-0.5, -0.5, 0.5, 0.5]
+    assert found.tolist() == [0, 0, 1, 1]
 
 
 def test_a_failed_sample_claims_nothing() -> None:
     """Text that was cut off neither earns nor supports a claim."""
     found = agreement_rewards(rolled("Animal cat.", "Animal cat.", size=2, failed=1), Reader())
-    assert found.tolist() == [-0.5, 0.0]
+    assert found.tolist() == [0.0, 0.0]
 
 
 def test_without_a_reader_nothing_is_rewarded() -> None:
