@@ -90,8 +90,8 @@ function Score({ score, pair }) {
 
 /** Where an error lies among those of the pair's held-out rows; `errors` are theirs at equal steps from the least to the greatest. */
 function Usual({ error, errors }) {
-  const greatest = Math.max(error, errors.at(-1));
   const at = (share) => errors[Math.round(share * (errors.length - 1))];
+  const greatest = Math.max(error, 1.2 * at(0.95)); // the few above would leave no room for the many
   const [low, lower, middle, upper, high] = [0.05, 0.25, 0.5, 0.75, 0.95].map((share) => `${(100 * at(share)) / greatest}%`);
   const here = `${(100 * error) / greatest}%`;
   const words = `Greater than the error of ${percent(shareBelow(error, errors))} of the pair's readings of held-out rows.`;
