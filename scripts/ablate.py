@@ -30,6 +30,7 @@ from nlakit.recipe import load_recipe
 from nlakit.runs import RunFolder
 from nlakit.storage import atomic_write_text, write_json
 from nlakit.terrarium import paraphraser
+from nlakit.train.agreement import AGAINST
 
 RECIPE = "terrarium-full"
 RECORD, PAGE = Path("docs/ablation.json"), Path("docs/ablation.md")
@@ -103,11 +104,10 @@ def main(arguments: Sequence[str]) -> int:
     folder, runs = Path(arguments[0]), recorded()
     for seed in SEEDS:
         for name in arguments[1:] or VARIANTS:
-            recipe = recipe_of(name, seed)
-            made_with = fingerprint(recipe.model_dump(mode="json"), paraphraser().fingerprint())
-            if runs.get(name, {}).get(str(seed), {}).get("recipe") != made_with:
+            if not up_to_date(runs, name, seed):
+                recipe = recipe_of(name, seed)
                 measures = run(recipe, folder / str(seed), name)
-                runs.setdefault(name, {})[str(seed)] = {"recipe": made_with, "measures": measures}
+                runs.setdefault(name, {})[str(seed)] = {"recipe": made_with(recipe), "measures": measures}
                 write_json(RECORD, {name: runs[name] for name in VARIANTS if name in runs})
             atomic_write_text(PAGE, as_markdown(runs))
     return 0
@@ -116,6 +116,17 @@ def main(arguments: Sequence[str]) -> int:
 def recipe_of(name: str, seed: int) -> Recipe:
     """Return the recipe of one run."""
     return load_recipe(RECIPE, [*BUDGET, *PLAIN, *VARIANTS[name].overrides, f"seed={seed}"])
+
+
+def made_with(recipe: Recipe) -> str:
+    """Return a hash over what a run follows from: its recipe, the rewordings, and how agreement is rewarded where it is."""
+    reward = [AGAINST] if recipe.train.agreement else []
+    return fingerprint(recipe.model_dump(mode="json"), paraphraser().fingerprint(), *reward)
+
+
+def up_to_date(runs: Runs, name: str, seed: int | str) -> bool:
+    """Whether a run is recorded that was made as it would be made now."""
+    return runs.get(name, {}).get(str(seed), {}).get("recipe") == made_with(recipe_of(name, int(seed)))
 
 
 def recorded() -> Runs:
@@ -169,8 +180,10 @@ def as_markdown(runs: Runs) -> str:
     for name in present:
         measures = [of_seed["measures"] for of_seed in runs[name].values()]
         cells = [cell(column, [found.get(column) for found in measures]) for column in COLUMNS]
-        lines.append(f"| {name} | {len(measures)} | {' | '.join(cells)} |")
-    lines += ["", *(f"* `{name}`: {VARIANTS[name].about}." for name in present)]
+        stale = "" if all(up_to_date(runs, name, seed) for seed in runs[name]) else " (earlier)"
+        lines.append(f"| {name}{stale} | {len(measures)} | {' | '.join(cells)} |")
+    lines += ["", "`earlier`: with the recipe or the reward as they were before their last change.", ""]
+    lines += [f"* `{name}`: {VARIANTS[name].about}." for name in present]
     return "\n".join(lines) + "\n"
 
 
