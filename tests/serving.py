@@ -19,17 +19,16 @@ from nlakit.serve.running import configured
 
 
 @contextmanager
-def served(pair: Pair, **options: object) -> Iterator[str]:
-    """Serve a pair on a free port; yields the address."""
-    with running(make_app(pair, **options)) as address:  # type: ignore[arg-type]
+def served(pair: Pair, *, port: int = 0, **options: object) -> Iterator[str]:
+    """Serve a pair on a port, or on a free one; yields the address."""
+    with running(make_app(pair, **options), port) as address:  # type: ignore[arg-type]
         yield address
 
 
 @contextmanager
-def running(app: FastAPI) -> Iterator[str]:
-    """Serve an application on a free port; yields the address."""
-    with socket.socket() as door:
-        door.bind(("127.0.0.1", 0))
+def running(app: FastAPI, port: int = 0) -> Iterator[str]:
+    """Serve an application on a port, or on a free one; yields the address."""
+    with socket.create_server(("127.0.0.1", port)) as door:
         server = uvicorn.Server(configured(app))
         thread = threading.Thread(target=server.run, args=([door],), daemon=True)
         thread.start()

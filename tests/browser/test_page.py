@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.serving import served
 
-from nlakit.serve.v1.sessions import Session
+from nlakit.serve.v1.sessions import Session, SessionStore
 from nlakit.testing import tiny_pair
 
 sync_api = pytest.importorskip(
@@ -288,6 +288,27 @@ def test_a_link_opens_what_was_shared(page: Page, shown: Opens) -> None:
     expect(other.get_by_label("Text or transcript")).to_have_value(TEXT)
     expect(other.get_by_role("heading", name="All readings (2)")).to_be_visible()
     expect(other.locator(".card .words")).to_have_text(page.locator(".hits li span").first.inner_text())
+
+
+def test_the_page_goes_on_when_the_server_is_back(browser: Browser, tmp_path: Path) -> None:
+    """While the server is away the page says so; when it is back reading goes on, and a link opens what was shared before."""
+    pair, kept = tiny_pair(), tmp_path / "kept.sqlite"
+    page = browser.new_page()
+    with SessionStore(kept) as sessions, served(pair, sessions=sessions) as address:
+        page.goto(f"{address}/page/")
+        write(page)
+        read(page, 5)
+        page.get_by_role("button", name="Link").click()
+        link = page.get_by_label("Whoever can reach this server can open").input_value()
+    page.get_by_role("button", name=re.compile("^Read 1 token")).click()
+    expect(page.get_by_role("alert")).to_contain_text("cannot be reached")
+    with SessionStore(kept) as sessions, served(pair, sessions=sessions, port=int(address.rpartition(":")[2])):
+        read(page, 9)
+        page.goto(link)
+        page.reload()
+        expect(page.get_by_label("Text or transcript")).to_have_value(TEXT)
+        expect(page.get_by_role("heading", name="All readings (1)")).to_be_visible()
+    page.close()
 
 
 def test_a_session_is_exported_as_json_and_html(page: Page, shown: Opens, tmp_path: Path) -> None:
