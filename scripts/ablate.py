@@ -5,9 +5,10 @@
     python -m scripts.ablate FOLDER                every variant and seed that docs/ablation.json does not have yet
     python -m scripts.ablate FOLDER plain all ...  only these variants
 
-Each run lies in FOLDER/SEED/VARIANT and can be killed and taken up again. What it measures goes into docs/ablation.json, with a
-fingerprint of its recipe, so that the table can be filled on several machines; docs/ablation.md is written from it. Runs of one
-seed share their vectors, the teacher's text and what else they have in common. On two cores a run takes under twenty minutes.
+Each run lies in FOLDER/SEED/VARIANT-FINGERPRINT and can be killed and taken up again. What it measures goes into
+docs/ablation.json, with the fingerprint of its recipe, so that the table can be filled on several machines; docs/ablation.md is
+written from it. Runs of one seed share their vectors, the teacher's text and what else they have in common. On two cores a run
+takes under twenty minutes.
 """
 
 from __future__ import annotations
@@ -139,14 +140,14 @@ def run(recipe: Recipe, folder: Path, name: str) -> dict[str, Any]:
     """Train and measure one variant with one seed; return the measures of the table."""
     teacher = folder / f"teacher-{recipe.annotate.options['false_share']}"
     run_stages(recipe, RunFolder(teacher), Progress(), SHARED)
-    place, like = folder / name, VARIANTS[name].begins_like
+    place, like = place_of(folder, name, recipe.seed), VARIANTS[name].begins_like
     for stage in SHARED:
         take_over(teacher / stage, place / stage)
     shutil.copy(teacher / "config.json", place / "config.json")
     if like:
         stages = stages_of(recipe)
         for stage in stages[: stages.index(VARIANTS[name].through) + 1]:
-            take_over(folder / like / stage, place / stage)
+            take_over(place_of(folder, like, recipe.seed) / stage, place / stage)
     later = [stage for stage in stages_of(recipe) if stage not in (*SHARED, "report")]
     run_stages(recipe, RunFolder(place), Progress(), later)
     measures = Evaluation.load(place / "evaluate").measures
@@ -155,6 +156,11 @@ def run(recipe: Recipe, folder: Path, name: str) -> dict[str, Any]:
         for column in COLUMNS
         if (found := measures.get(column)) is not None
     }
+
+
+def place_of(folder: Path, name: str, seed: int) -> Path:
+    """Return where a variant is run; as its recipe is part of the name, a run of an earlier form is not taken for one of now."""
+    return folder / f"{name}-{made_with(recipe_of(name, seed))}"
 
 
 def take_over(source: Path, place: Path) -> None:

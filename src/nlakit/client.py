@@ -147,8 +147,7 @@ class Client:
         """Have the target answer a chat; the tokens that ``where`` names are read.
 
         ``where`` has any of ``every`` (a number), ``sentence_ends`` (a truth value), ``watch`` (words), ``most``, ``samples`` and
-        ``support``;
-        ``settings`` are those of OpenAI's chat completions, such as ``temperature`` and ``max_tokens``.
+        ``support``; ``settings`` are those of OpenAI's chat completions, such as ``temperature`` and ``max_tokens``.
         """
         found = self._post("/v1/chat/completions", {**settings, **_asked(messages, where)})
         choice = found["choices"][0]

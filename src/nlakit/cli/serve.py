@@ -33,7 +33,7 @@ def serve(
         Path | None, file_option("--cache", "FILE.sqlite", "Keep explanations and links in this file; default: memory.")
     ] = None,
     waiting: Annotated[
-        int, typer.Option("--waiting", min=1, help="Explanations that may wait; more are refused with 429.")
+        int, typer.Option("--waiting", min=16, help="Explanations that may wait; more are refused with 429.")
     ] = 4_096,
     rate: Annotated[
         int, typer.Option("--rate", min=1, help="Requests a minute that a client may send; more are refused with 429.")

@@ -27,7 +27,7 @@ from nlakit.errors import BusyError
 from nlakit.models.pair import Pair
 from nlakit.models.readings import ScoredExplanation
 from nlakit.models.sampler import Watch, Wish, sample_rows
-from nlakit.serve.fair import FairQueue, share_of
+from nlakit.serve.fair import SMALLEST_SHARE, FairQueue, share_of
 from nlakit.serve.limits import Limits
 
 SHOW_EVERY = 4
@@ -148,6 +148,11 @@ class Engine:
     def waiting(self) -> int:
         """Items in the queue."""
         return len(self._queue)
+
+    @property
+    def share(self) -> int:
+        """Items of one client that may wait."""
+        return share_of(self.limits.waiting, SMALLEST_SHARE)
 
     @property
     def closed(self) -> bool:

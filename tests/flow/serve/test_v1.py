@@ -16,6 +16,7 @@ from nlakit.errors import BusyError
 from nlakit.models.pair import Pair
 from nlakit.models.readings import Reading
 from nlakit.models.sites import Site
+from nlakit.serve.limits import Limits
 from nlakit.serve.service import Service
 from nlakit.serve.v1.sessions import SessionStore
 
@@ -96,6 +97,13 @@ def test_support_waits_for_room(shipped: str, monkeypatch: pytest.MonkeyPatch) -
     found = post(shipped, "/readings", text=TEXT, positions=[4], support=True)
     assert found["readings"][0]["explanations"][0]["claims"]
     assert len(calls) == 4
+
+
+def test_support_of_many_readings_goes_through_a_small_queue() -> None:
+    """What surrounds sixteen readings does not fit at once where sixteen explanations may wait; it is asked for bit by bit."""
+    with served(Pair.from_pretrained("terrarium"), limits=Limits(waiting=16, request_seconds=60)) as address:
+        found = post(address, "/readings", text=TEXT, positions=[2, 4, 6], support=True)
+    assert all(reading["explanations"][0]["claims"] for reading in found["readings"])
 
 
 def test_an_answer_is_what_the_target_writes(address: str, pair: Pair) -> None:

@@ -102,7 +102,7 @@ function Usual({ error, errors }) {
 }
 
 /** Share of the pair's errors that are less than one, between the steps by straight lines. */
-export function shareBelow(error, errors) {
+function shareBelow(error, errors) {
   const above = errors.findIndex((step) => step > error);
   if (above === 0) return 0;
   if (above < 0) return 1;

@@ -17,7 +17,7 @@ from nlakit.claims.reading import Around, supported, unread_neighbours
 from nlakit.config import derive_seed
 from nlakit.errors import BusyError
 from nlakit.explanations import Explanation
-from nlakit.models.readings import SUPPORT_SAMPLES, Reading, ScoredExplanation, flags_for
+from nlakit.models.readings import NEIGHBOURS, SUPPORT_SAMPLES, Reading, ScoredExplanation, flags_for
 from nlakit.models.sampler import Wish
 from nlakit.serve.prompted import Prompted
 from nlakit.serve.service import Partial, Service, require_at_most
@@ -25,7 +25,10 @@ from nlakit.serve.service import Partial, Service, require_at_most
 Result = TypeVar("Result")
 
 SUPPORTED_TOGETHER = 16
-"""Readings whose surroundings are sampled together: so many wait in the queue at once, and answers come as they are done."""
+"""Readings whose surroundings are sampled together at most; answers come as they are done."""
+
+SURROUNDINGS = SUPPORT_SAMPLES + 2 * NEIGHBOURS
+"""Explanations that the support of one reading takes at most."""
 
 AGAIN_SECONDS = 0.05
 """Between two tries to put the surroundings of a reading into a full queue."""
@@ -115,8 +118,9 @@ async def read_vectors(
             readings.sort(
                 key=lambda reading: reading.position
             )  # what is sampled together does not depend on who was first
-            for start in range(0, len(readings), SUPPORTED_TOGETHER):
-                some = readings[start : start + SUPPORTED_TOGETHER]
+            together = max(1, min(SUPPORTED_TOGETHER, service.engine.share // SURROUNDINGS))
+            for start in range(0, len(readings), together):
+                some = readings[start : start + together]
                 for reading in await _with_support(service, client, prompt, vectors_TD, some, readings, wanted):
                     yield Supported(reading)
 
