@@ -6,6 +6,7 @@ import pytest
 import torch
 from tests.unit.claims.making import keyed_claims
 
+from nlakit.claims.anytext import STATEMENT
 from nlakit.explanations import Outcome
 from nlakit.models.sampler import Sample
 from nlakit.train.agreement import agreement_rewards
@@ -16,6 +17,13 @@ from nlakit.truth import Claim
 class Reader:
     def claims(self, text: str) -> list[Claim]:
         return keyed_claims(text)
+
+
+class Stating:
+    """Takes every text for one statement."""
+
+    def claims(self, text: str) -> list[Claim]:
+        return [Claim(STATEMENT, text, "theme", text, 0, 0, len(text))]
 
 
 def rolled(*texts: str, size: int, failed: int | None = None) -> Rollout:
@@ -54,3 +62,9 @@ def test_a_failed_sample_claims_nothing() -> None:
 def test_without_a_reader_nothing_is_rewarded() -> None:
     """The plain reward is untouched."""
     assert agreement_rewards(rolled("Animal cat.", "Animal cat.", size=2), None).tolist() == [0.0, 0.0]
+
+
+def test_whole_statements_do_not_contradict_each_other() -> None:
+    """Two samples that make other statements say nothing against each other: each may be true."""
+    found = agreement_rewards(rolled("one", "two", "two", size=3), Stating())
+    assert found.tolist() == [0, 0.5, 0.5]
