@@ -23,7 +23,6 @@ Axes: P prompts of a step, G samples per prompt, N = P * G, B samples of a micro
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,11 +36,11 @@ from nlakit.data import extract
 from nlakit.data.store import Store
 from nlakit.models.pair import Pair
 from nlakit.progress import Progress
-from nlakit.runs import MetricsWriter, RunFolder, now, read_metrics, versions
+from nlakit.runs import MetricsWriter, RunFolder, now, versions
 from nlakit.train import warm_start
-from nlakit.train.alarms import new_alarms
 from nlakit.train.batches import prompts_at, validation_rows
 from nlakit.train.checkpoints import Checkpoints, State
+from nlakit.train.journals import Journals
 from nlakit.train.learner import Learner, Learnt
 from nlakit.train.optimise import require_finite
 from nlakit.train.rewording import Reworder
@@ -111,65 +110,14 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
 
     checkpoints = Checkpoints(stage.path / "checkpoints", learner.modules, learner.optimizers)
     state = checkpoints.resume() or State(step=-1)
-    active = set(state.numbers.get("active_alarms", []))
     # Kept with the checkpoints: where a batch is cut moves the last digits, and a resumed run has to have the same ones.
     micro_batch: int = state.numbers.get("micro_batch") or learner.fitting(config, recipe.memory.fill)
     if micro_batch < config.micro_batch:
         progress.say(f"train: {micro_batch} samples in a backward pass, which is what the memory holds")
-
     fitted = config.model_copy(update={"micro_batch": micro_batch})
-
-    with ExitStack() as files:
-        metrics = files.enter_context(folder.metrics(STAGE))
-        samples = files.enter_context(MetricsWriter(folder.path / "samples.jsonl", STAGE))
-        alarms = files.enter_context(MetricsWriter(folder.path / "alarms.jsonl", STAGE))
-        for writer in (metrics, samples, alarms):
-            writer.truncate_after(state.step)
-        history = read_metrics(folder.path / "metrics.jsonl", STAGE)
-        task = files.enter_context(progress.task("train", total=config.steps))
-        task.update(max(0, state.step))
-        for step in range(state.step + 1, config.steps + 1):
-            what = f"train: step {step}"
-            line: dict[str, Any] = {}
-            if step > 0:  # step 0 only measures the warm start
-                chosen = prompts_at(step - 1, count=len(rows.training), size=config.prompts_per_step, seed=seed)
-                chosen = [rows.training[row] for row in chosen]
-                learnt = learner.step(rows.vectors(chosen), fitted, step=step, seed=seed)
-                line = learnt.line
-                if step % config.sample_every == 0:
-                    write_samples(samples, step, rows.table, chosen, learnt)
-
-            # Now and then, measure on rows that nothing trains on.
-            improved = False
-            if step % config.evaluate_every == 0 or step == config.steps:
-                line |= round_trip(
-                    learner.verbalizer,
-                    learner.reconstructor,
-                    rows.validation,
-                    variance=learner.variance,
-                    max_new_tokens=config.max_new_tokens,
-                    seed=derive_seed(seed, STAGE, "validation"),
-                )
-                improved = state.best_value is None or line["fve_validation"] > state.best_value
-            metrics.write(step, line)
-            history.append({"step": step, **line})
-            for alarm in new_alarms(history, active):
-                alarms.write(step, {"alarm": alarm.name, "message": alarm.message})
-                progress.say(f"ALARM at step {step}: {alarm.message}")
-            require_finite(learner.reconstructor.value_head.weight, f"{what}: the reconstructor's value head")
-            task.update(step, _progress_text(history))
-
-            # Keep the best and the last weights.
-            state = State(
-                step,
-                best_step=step if improved else state.best_step,
-                best_value=line["fve_validation"] if improved else state.best_value,
-                numbers={"active_alarms": sorted(active), "micro_batch": micro_batch},
-            )
-            if improved or step % config.checkpoint_every == 0 or step == config.steps:
-                for writer in (metrics, samples, alarms):
-                    writer.sync()
-                checkpoints.save(state)
+    active = state.numbers.get("active_alarms", [])
+    with Journals.open(folder, STAGE, progress, after=state.step, steps=config.steps, active=active) as journals:
+        state = reinforce(learner, rows, fitted, seed, checkpoints, state, journals)
 
     best_step = state.best_step or 0
     checkpoints.load_weights(best_step)
@@ -177,11 +125,59 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
         "steps": config.steps,
         "best_step": best_step,
         "fve_validation": state.best_value,
-        "fve_validation_warm_start": history[0]["fve_validation"],
+        "fve_validation_warm_start": journals.history[0]["fve_validation"],
     }
     save_pair(pair, config, warm.path / "pair", output, figures)
     stage.finish(settings, {"pair": fingerprint(warm_start.weight_hashes(output)), **figures})
     return output
+
+
+def reinforce(
+    learner: Learner,
+    rows: PromptRows,
+    config: TrainConfig,
+    seed: int,
+    checkpoints: Checkpoints,
+    state: State,
+    journals: Journals,
+) -> State:
+    """Take every step after that of ``state``, and return the state after the last."""
+    for step in range(state.step + 1, config.steps + 1):
+        line: dict[str, Any] = {}
+        if step > 0:  # step 0 only measures the warm start
+            chosen = prompts_at(step - 1, count=len(rows.training), size=config.prompts_per_step, seed=seed)
+            chosen = [rows.training[row] for row in chosen]
+            learnt = learner.step(rows.vectors(chosen), config, step=step, seed=seed)
+            line = learnt.line
+            if step % config.sample_every == 0:
+                write_samples(journals.samples, step, rows.table, chosen, learnt)
+
+        # Now and then, measure on rows that nothing trains on.
+        last, improved = step == config.steps, False
+        if last or step % config.evaluate_every == 0:
+            line |= round_trip(
+                learner.verbalizer,
+                learner.reconstructor,
+                rows.validation,
+                variance=learner.variance,
+                max_new_tokens=config.max_new_tokens,
+                seed=derive_seed(seed, STAGE, "validation"),
+            )
+            improved = state.best_value is None or line["fve_validation"] > state.best_value
+        journals.record(step, line)
+        require_finite(learner.reconstructor.value_head.weight, f"train: step {step}: the reconstructor's value head")
+
+        # Keep the best and the last weights.
+        state = State(
+            step,
+            best_step=step if improved else state.best_step,
+            best_value=line["fve_validation"] if improved else state.best_value,
+            numbers={"active_alarms": sorted(journals.active), "micro_batch": config.micro_batch},
+        )
+        if last or improved or step % config.checkpoint_every == 0:
+            journals.sync()
+            checkpoints.save(state)
+    return state
 
 
 def write_samples(samples: MetricsWriter, step: int, table: pa.Table, chosen: list[int], learnt: Learnt) -> None:
@@ -217,13 +213,3 @@ def save_pair(
         }
     )
     Pair(pair.target, pair.verbalizer, pair.reconstructor, card).save(output, warm_start=warm_folder)
-
-
-def _progress_text(history: list[dict[str, Any]]) -> str:
-    """Say the FVE of the last batch and the last validation, for the progress bar."""
-    parts = []
-    for key, name in (("fve_batch", "FVE"), ("fve_validation", "validation")):
-        found = next((line[key] for line in reversed(history) if line.get(key) is not None), None)
-        if found is not None:
-            parts.append(f"{name} {found:.3f}")
-    return ", ".join(parts)
