@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from nlakit.claims.frames import QUOTES, is_value
 
 _QUOTATION = r"\"[^\"\n]*\"|“[^”\n]*”|«[^»\n]*»"
-_BOUNDARY = re.compile(rf"(?P<quotation>{_QUOTATION})|[.!?;,](?=\s|$)|\n")
+_CLOSED = r"[.!?][)’'](?=\s|$)"
+_BOUNDARY = re.compile(rf"(?P<closed>{_QUOTATION}|{_CLOSED})|[.!?](?=\s|$)|[;,](?=[.!?;,\s]|$)|\n")
 _WORD = re.compile(rf"{_QUOTATION}|[^\W_](?:[\w'’.,:/-]*\w)?")
 
 
@@ -67,31 +68,54 @@ class Clause:
         return words(self.text, self.start)
 
 
-def clauses(text: str) -> Iterator[Clause]:
-    """Yield what stands between sentence ends, semicolons, commas and line breaks; marks inside quotations do not count.
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """What stands between two marks, with all that is in it."""
 
-    A quotation that ends in such a mark ends its clause. A stop behind a short form ("Mr. Hill") is taken for a sentence end.
+    start: int
+    """Where it begins in the text, in characters."""
+    end: int
+    """Where it ends in the text, in characters, before its mark; a mark in quotation marks or brackets is inside."""
+    mark: str
+    """What ends it: one of ``.!?;,``, a line break, or nothing at the end of the text."""
+    next: int
+    """Where the text goes on behind the mark."""
+
+    @property
+    def ends_sentence(self) -> bool:
+        """Whether a sentence ends here."""
+        return self.mark not in (",", ";")
+
+
+def stretches(text: str) -> Iterator[Stretch]:
+    """Cut a text at sentence ends, semicolons, commas and line breaks; marks inside numbers and quotations do not count.
+
+    A quotation or a bracket that closes on such a mark ends its stretch. A stop behind a short form ("Mr. Hill") is taken for
+    a sentence end.
     """
-    begin, opens = 0, True
+    begin = 0
     for match in _BOUNDARY.finditer(text):
-        mark = match.group()
-        if match["quotation"]:
-            mark = mark[-2]
+        start, mark = match.start(), match.group()
+        if match["closed"]:
+            start, mark = match.end(), mark[-2]
             if mark not in ".!?;,":
                 continue
-        yield from _clause(text, begin, match.end() if match["quotation"] else match.start(), opens)
-        begin, opens = match.end(), mark not in ",;"
-    yield from _clause(text, begin, len(text), opens)
+        yield Stretch(begin, start, mark, match.end())
+        begin = match.end()
+    yield Stretch(begin, len(text), "", len(text))
+
+
+def clauses(text: str) -> Iterator[Clause]:
+    """Yield the stretches of a text that have a word, without the spaces and marks around them."""
+    opens = True
+    for stretch in stretches(text):
+        found = [match.span() for match in _WORD.finditer(text, stretch.start, stretch.end)]
+        if found:
+            first, last = found[0][0], found[-1][1]
+            yield Clause(text[first:last], first, opens)
+        opens = stretch.ends_sentence
 
 
 def words(text: str, start: int = 0) -> list[Word]:
     """Return the words of a text that begins at ``start``; a quotation is one word."""
     return [Word(match.group(), start + match.start()) for match in _WORD.finditer(text)]
-
-
-def _clause(text: str, begin: int, end: int, opens: bool) -> Iterator[Clause]:
-    """Yield the clause between two places, without the spaces and marks around it; nothing where it has no word."""
-    found = [match.span() for match in _WORD.finditer(text, begin, end)]
-    if found:
-        first, last = found[0][0], found[-1][1]
-        yield Clause(text[first:last], first, opens)

@@ -1,7 +1,6 @@
 """Any explanation as sentences of clauses: what edits of a text move, drop and cut.
 
-Sentences end at ``.``, ``!`` and ``?`` before white space and at line ends, clauses at commas and semicolons before white
-space, so that "1,000" and "3.5" stay whole.
+Where a sentence and a clause end is in :mod:`nlakit.claims.clauses`; numbers and quotations stay whole.
 """
 
 from __future__ import annotations
@@ -11,11 +10,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from nlakit.claims.clauses import stretches
 from nlakit.config import derive_seed
 
-_SENTENCE_ENDS = re.compile(r"((?<=[.!?])\s+|(?<=[.!?][\"”’')])\s+|\s*\n\s*)")
 _WORD = re.compile(r"\w+")
-_CLAUSE_ENDS = re.compile(r"\s*[,;](?:\s+|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +29,21 @@ class Sentence:
 
 def sentences(text: str) -> list[Sentence]:
     """Return the sentences of a text; what has no letter and no digit is left out."""
-    parts = _SENTENCE_ENDS.split(text.strip())
-    found = []
-    for written, gap in zip(parts[::2], [*parts[1::2], " "], strict=True):
-        pieces = _CLAUSE_ENDS.split(written.rstrip(".!? "))
-        clauses = tuple(" ".join(clause.split()) for clause in pieces if re.search(r"\w", clause))
-        if clauses:
-            mark = written[-1] if written[-1] in ".!?" else ""
-            found.append(Sentence(clauses, mark, gap if "\n" in gap else " "))
+    text = text.strip()
+    found: list[Sentence] = []
+    parts: list[str] = []
+    for stretch in stretches(text):
+        part = " ".join(text[stretch.start : stretch.end].split())
+        if stretch.ends_sentence:
+            part = part.rstrip(".!? ")
+        if re.search(r"\w", part):
+            parts.append(part)
+        if stretch.ends_sentence and parts:
+            mark = text[stretch.end : stretch.next].strip()
+            gap = text[stretch.end + len(mark) :]
+            gap = gap[: len(gap) - len(gap.lstrip())]
+            found.append(Sentence(tuple(parts), mark, gap if "\n" in gap else " "))
+            parts = []
     return found
 
 

@@ -43,3 +43,10 @@ def test_words_are_numbers_quotations_and_capitalised() -> None:
     assert (found[2].start, found[2].end) == (10 + text.index('"'), 10 + text.index(" is"))
     first, last = found[2].inside
     assert text[first - 10 : last - 10] == "big cat"
+
+
+def test_a_bracket_that_closes_on_a_mark_ends_its_sentence() -> None:
+    """What follows "(He left.)" begins a sentence, as after a quotation."""
+    found = list(clauses("(He left.) Then, nothing."))
+
+    assert [(clause.text, clause.opens) for clause in found] == [("He left", True), ("Then", True), ("nothing", False)]

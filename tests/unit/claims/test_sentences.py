@@ -18,6 +18,17 @@ def test_sentences_and_clauses_by_hand() -> None:
     ]
 
 
+def test_a_quotation_stays_whole() -> None:
+    """Marks inside a quotation part nothing, so that no edit moves half of it; in brackets a mark ends the sentence."""
+    found = sentences('Ends on "no, wait; stop", et al., still. (He left.) Then nothing...')
+
+    assert [sentence.clauses for sentence in found] == [
+        ('Ends on "no, wait; stop"', "et al.", "still"),
+        ("(He left.)",),
+        ("Then nothing",),
+    ]
+
+
 def test_line_breaks_end_sentences_and_are_kept() -> None:
     """Snippets that stand on lines of their own stay so, with or without a mark."""
     text = "A story, told.\n\nAbout Mia\nThe end."
