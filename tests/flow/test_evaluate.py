@@ -11,6 +11,7 @@ from tests.unit.evaluate import toy
 from torch import Tensor
 
 from nlakit.card import Card
+from nlakit.cli import main
 from nlakit.config import Recipe
 from nlakit.data.corpus import load_corpus
 from nlakit.errors import NotFoundError, RunError
@@ -224,6 +225,24 @@ def test_every_part_is_taken_of_any_pair(recipe: Recipe, tmp_path: Path) -> None
     page = report.write_report(ReportData("all", evaluation), tmp_path / "report").read_text()
     for table in evaluation.tables.values():
         assert table.title in page
+
+
+def test_a_pair_alone_gets_a_report(recipe: Recipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """``nlakit evaluate PAIR --report DIR`` draws what it measured, and a folder that cannot be is refused before."""
+    folder, place = save_pair(recipe, tmp_path / "pair"), tmp_path / "report"
+    with pytest.raises(SystemExit) as end:
+        main(["evaluate", str(folder), "--rows", "12", "--parts", "truth", "--report", str(place), "--json"])
+    assert end.value.code == 0
+    measures = json.loads(capsys.readouterr().out)
+    drawn = json.loads((place / "report.json").read_text(encoding="utf-8"))
+    assert drawn["measures"]["claims_true"]["n"] == measures["claims_true"]["n"]
+    assert {"report.html", "report.md", "report.json"} == {path.name for path in place.iterdir()}
+
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit) as end:
+        main(["evaluate", "no pair", "--report", str(tmp_path / "file" / "report")])
+    assert end.value.code == 2
+    assert "choose another place" in capsys.readouterr().err
 
 
 def test_only_what_was_asked_for_is_measured(recipe: Recipe, tmp_path: Path) -> None:

@@ -65,6 +65,22 @@ def file_option(name: str, metavar: str, text: str) -> Any:
     return typer.Option(name, metavar=metavar, help=text, callback=_writable)
 
 
+def _writable_report(folder: Path | None) -> Path | None:
+    """Refuse a folder that no report can be written to before anything is measured for it."""
+    if folder is not None:
+        require_writable(folder / "report.html")
+    return folder
+
+
+ReportOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        metavar="DIR",
+        help="Draw report.html, report.md and report.json into this folder as well.",
+        callback=_writable_report,
+    ),
+]
 LinesOption = Annotated[Path | None, file_option("--out", "FILE.jsonl", "Write JSON lines to this file as well.")]
 TensorOption = Annotated[
     str | None, typer.Option("--tensor", help="Which tensor of the file; needed when it holds several.")

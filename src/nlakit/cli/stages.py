@@ -12,6 +12,7 @@ from nlakit.cli.options import (
     JsonOption,
     QuietOption,
     RecipeArgument,
+    ReportOption,
     RunOption,
     SetOption,
     YesOption,
@@ -150,12 +151,13 @@ def evaluate(
     ] = None,
     as_json: JsonOption = False,
     out: Annotated[Path | None, file_option("--out", "FILE.json", "Write the measures to this file as well.")] = None,
+    report: ReportOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Measure a pair on held-out rows.
 
     Prints variance explained, its controls and the truth of claims, each with a bootstrap interval over
-    documents. docs/metrics.md defines every measure. Of a run folder, without --rows, --seed and --parts, this is
+    documents. docs/metrics.md defines every measure. For a run folder, without --rows, --seed and --parts, this runs
     its stage evaluate: what is found is kept there for the report.
 
     \b
@@ -164,13 +166,19 @@ def evaluate(
       nlakit evaluate runs/demo
       nlakit evaluate runs/demo/pair --rows 200 --json
       nlakit evaluate --parts support,words
+      nlakit evaluate --parts all --report shipped
       nlakit evaluate me/my-pair
     """
     from nlakit.config import plain
+    from nlakit.evaluate.charts import require_matplotlib
+    from nlakit.evaluate.contents import ReportData
     from nlakit.evaluate.evaluation import by_reason
+    from nlakit.evaluate.report import write_report
     from nlakit.progress import Progress
     from nlakit.storage import write_json
 
+    if report is not None:
+        require_matplotlib("the report")
     progress = Progress(silent=quiet or as_json)
     given = {"rows": rows, "seed": seed, "parts": None if parts is None else tuple(parts.replace(" ", "").split(","))}
     given = {name: value for name, value in given.items() if value is not None}
@@ -179,6 +187,8 @@ def evaluate(
     measures = {name: plain(found) for name, found in evaluation.measures.items()}
     if out is not None:
         write_json(out, measures)
+    if report is not None:
+        typer.echo(f"wrote {write_report(ReportData(evaluation.pair, evaluation), report)}", err=True)
     if as_json:
         print_json(measures)
     else:
