@@ -4,9 +4,10 @@
 
     python -m scripts.ship target FOLDER    a target that `nlakit terrarium grow` made, with its behaviour measured
     python -m scripts.ship pair RUN         the pair of a run
+    python -m scripts.ship support          only the support score of the pair that ships, and its figures
 
-The weights of a pair are stored in bfloat16, half the size; the support score is calibrated on it, and the figures on the card are
-measured again on what ships.
+The weights of a pair are stored in bfloat16, half the size. The support score is calibrated on it, for every pair whose card
+carries none, and the figures on the card are measured again on what ships.
 """
 
 from __future__ import annotations
@@ -14,16 +15,19 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 
+from nlakit.card import Card
+from nlakit.claims.support import FILE, shipped, write
 from nlakit.config import EvaluateConfig, plain
+from nlakit.evaluate.calibrate import fit_support
 from nlakit.evaluate.runner import evaluate
 from nlakit.models.pair import Pair
 from nlakit.models.target import Target
 from nlakit.progress import Progress
-from nlakit.storage import write_json
+from nlakit.storage import atomic_write_text, write_json
 from nlakit.terrarium import BEHAVIOUR_FILE, measure_target, pair_folder, target_folder
-from scripts.calibrate import write_calibration
 
 LIMIT_MB = 25
 DOCUMENTS = 400
@@ -34,10 +38,16 @@ ROWS = 2000
 
 def main(arguments: Sequence[str]) -> int:
     """Ships one or the other and says how large the weights are."""
-    if len(arguments) != 2 or arguments[0] not in ("target", "pair"):
-        sys.stderr.write(f"{__doc__}\n")
-        return 2
-    (ship_target if arguments[0] == "target" else ship_pair)(Path(arguments[1]))
+    match arguments:
+        case ["target", folder]:
+            ship_target(Path(folder))
+        case ["pair", run]:
+            ship_pair(Path(run))
+        case ["support"]:
+            measure_shipped()
+        case _:
+            sys.stderr.write(f"{__doc__}\n")
+            return 2
     size = sum(file.stat().st_size for file in target_folder().parent.rglob("*") if file.is_file()) / 1e6
     sys.stderr.write(f"target and pair take {size:.1f} MB together; {LIMIT_MB} MB are allowed\n")
     return 0 if size <= LIMIT_MB else 1
@@ -56,9 +66,16 @@ def ship_pair(run: Path) -> None:
     """Saves the pair of a run, calibrates the support score on it, measures it and writes the figures into its card."""
     pair = Pair.from_pretrained(run / "pair")
     pair.save(pair_folder(), dtype="bfloat16", warm_start=run / "pair" / "warm-start")
-    write_calibration(pair_folder())
+    measure_shipped()
+
+
+def measure_shipped() -> None:
+    """Calibrates the support score on the pair that ships, and measures it anew."""
+    path = Path(str(resources.files("nlakit.claims") / FILE))
+    atomic_write_text(path, write(fit_support(pair_folder(), progress=Progress())))
+    shipped.cache_clear()  # what measures the pair next has to read the new numbers
     evaluation = evaluate(pair_folder(), EvaluateConfig(rows=ROWS), Progress())
-    pair.card.model_copy(update=evaluation.on_card()).save(pair_folder())
+    Card.load(pair_folder()).model_copy(update=evaluation.on_card()).save(pair_folder())
 
 
 def _replace(folder: Path) -> None:

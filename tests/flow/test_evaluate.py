@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from nlakit.cli import main
 from nlakit.config import Recipe
 from nlakit.data.corpus import load_corpus
 from nlakit.errors import NotFoundError, RunError
-from nlakit.evaluate import bench, report, runner
+from nlakit.evaluate import bench, calibrate, report, runner
 from nlakit.evaluate.contents import ReportData
 from nlakit.evaluate.evaluation import Evaluation
 from nlakit.evaluate.fidelity import constant_errors
@@ -243,6 +244,30 @@ def test_a_pair_alone_gets_a_report(recipe: Recipe, tmp_path: Path, capsys: pyte
         main(["evaluate", "no pair", "--report", str(tmp_path / "file" / "report")])
     assert end.value.code == 2
     assert "choose another place" in capsys.readouterr().err
+
+
+def test_support_is_calibrated_on_a_pair_and_kept_on_its_card(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``nlakit calibrate PAIR`` fits on training rows and writes to the card; without claims or a folder it stays as it is."""
+    folder = save_pair(recipe, tmp_path / "pair")
+    before = (folder / "card.yaml").read_bytes()
+    for arguments, message in (([str(folder), "--rows", "5"], "0 claims"), (["terrarium"], "is not a folder")):
+        with pytest.raises(SystemExit) as end:
+            main(["calibrate", *arguments])
+        assert end.value.code == 2
+        assert message in capsys.readouterr().err
+        assert (folder / "card.yaml").read_bytes() == before
+
+    claims = [SimpleNamespace(signals={"agreement": row / 50}, true=row > 25) for row in range(50)]
+    monkeypatch.setattr(calibrate, "known_claims", lambda *_: claims)
+    with pytest.raises(SystemExit) as end:
+        main(["calibrate", str(folder), "--rows", "5"])
+    assert end.value.code == 0
+    assert "50 claims of 5 rows, 48.0 % of them true" in capsys.readouterr().out
+    support = Pair.from_pretrained(folder).card.support
+    assert support is not None
+    assert support.apply({"agreement": 0.9}) > 0.9 > 0.1 > support.apply({"agreement": 0.1})
 
 
 def test_only_what_was_asked_for_is_measured(recipe: Recipe, tmp_path: Path) -> None:

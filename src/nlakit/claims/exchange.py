@@ -17,6 +17,9 @@ from nlakit.claims.sentences import joined, sentences
 from nlakit.config import derive_seed
 from nlakit.truth import Claim
 
+KEPT_SLOTS, KEPT_VALUES = 500, 16
+"""Slots that a card keeps values of, and values of each: more than are ever tried for one claim."""
+
 
 class ClaimReader(Protocol):
     """Reads claims from an explanation; a :class:`~nlakit.truth.TruthReader` is one."""
@@ -38,6 +41,16 @@ class Pool:
         for claim in claims:
             counts.setdefault(claim.slot, Counter())[claim.value] += 1
         return cls({slot: dict(sorted(found.items())) for slot, found in sorted(counts.items())})
+
+    def frequent(self, slots: int = KEPT_SLOTS, values: int = KEPT_VALUES) -> Pool:
+        """Return the most frequent values of the most frequent slots; what a card keeps."""
+        known = sorted(self.values.items(), key=lambda item: -sum(item[1].values()))[:slots]
+        most = {slot: Counter(found).most_common(values) for slot, found in sorted(known)}
+        return Pool({slot: dict(found) for slot, found in most.items()})
+
+    def completed(self, other: Pool) -> Pool:
+        """Return this pool with the slots of another that it does not know."""
+        return Pool({**other.values, **self.values})
 
     def frequency(self, claim: Claim) -> float:
         """Return how often the claim's slot has its value, as a share; 0 for a slot or value that was not seen."""

@@ -88,7 +88,6 @@ def supported(
 
     Args are those of :func:`with_support`, with the raw vectors of the readings alone and what is ``around``.
     """
-    stats = pair.card.require_stats()
     near = {reading.position: reading.explanations[0].explanation for reading in readings} | dict(around.near)
     reads, rows = [], []
     for row, (reading, samples) in enumerate(zip(readings, around.samples_N, strict=True)):
@@ -97,7 +96,7 @@ def supported(
             reads.append(Read(item.explanation, samples, neighbours))
             rows.append(row)
     reader, calibration = claim_reader(pair.card), pair.card.support or shipped()
-    found = iter(claim_signals(pair.verbalizer, pair.reconstructor, stats, reader, vectors_ND[rows], reads, seed))
+    found = iter(claim_signals(pair, reader, vectors_ND[rows], reads, seed))
 
     def with_claims(item: ScoredExplanation) -> ScoredExplanation:
         claims = [

@@ -28,11 +28,10 @@ from nlakit.claims.anytext import STATEMENT
 from nlakit.claims.exchange import ClaimReader, Pool
 from nlakit.claims.leverage import leverages, text_errors
 from nlakit.claims.likelihood import span_log_probs
+from nlakit.claims.readers import claim_values
 from nlakit.explanations import Explanation
-from nlakit.models.reconstructor import Reconstructor
-from nlakit.models.verbalizer import Verbalizer
+from nlakit.models.pair import Pair
 from nlakit.truth import Claim
-from nlakit.vectors import VectorStats
 
 SIGNALS = ("agreement", "contradiction", "recurrence", "leverage", "probability", "lift", "error")
 LOWEST_LOG_PROBABILITY = -10.0
@@ -54,18 +53,17 @@ class Read:
 
 
 def claim_signals(
-    verbalizer: Verbalizer,
-    reconstructor: Reconstructor,
-    stats: VectorStats,
-    reader: ClaimReader,
-    vectors_ND: Tensor,
-    reads_N: Sequence[Read],
-    seed: int = 0,
+    pair: Pair, reader: ClaimReader, vectors_ND: Tensor, reads_N: Sequence[Read], seed: int = 0
 ) -> list[list[tuple[Claim, Signals]]]:
     """Return every claim of each explanation with its signals; a failed explanation claims nothing.
 
-    Two forward passes an explanation, and a few reconstructions a claim.
+    Two forward passes an explanation, and a few reconstructions a claim. Values are exchanged for others of the texts that the
+    pair was taught; a slot of which its card keeps none takes them from the explanations at hand.
+
+    Raises:
+        CardError: for a pair whose card has no mean and variance, which claims are held against.
     """
+    verbalizer, reconstructor, stats = pair.verbalizer, pair.reconstructor, pair.card.require_stats()
     texts = [read.explanation.text if read.explanation.ok else "" for read in reads_N]
     known: dict[str, list[Claim]] = {}
 
@@ -80,7 +78,7 @@ def claim_signals(
     usable = [row for row, claims in enumerate(claims_N) if claims]
     if not usable:
         return [[] for _ in reads_N]
-    pool = Pool.of(claim for claims in known.values() for claim in claims)
+    pool = claim_values(pair.card).completed(Pool.of(claim for claims in known.values() for claim in claims))
     given, claims, vectors_UD = [texts[row] for row in usable], [claims_N[row] for row in usable], vectors_ND[usable]
     spans = [[(claim.value_start, claim.value_end) for claim in found] for found in claims]
     log_probs = dict(zip(usable, span_log_probs(verbalizer, vectors_UD, given, spans), strict=True))

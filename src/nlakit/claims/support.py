@@ -1,8 +1,8 @@
 """Support: how far to believe a claim, in [0, 1], from signals that need no truth.
 
-A logistic regression over the signals, fitted where the truth is known. Applying it takes no more than its numbers, which lie
-beside this file; ``python -m scripts.calibrate`` writes them. On another target they are a transfer: the order they give to
-claims can be expected to hold, the numbers themselves less so (docs/reading.md).
+A logistic regression over the signals, fitted where the truth is known. Applying it takes no more than its numbers. Those of the
+pair that ships lie beside this file; ``nlakit calibrate`` writes those of another pair into its card. On a target whose truth
+nobody knows they come from another model: take them for a ranking (docs/reading.md).
 
 Axes: C claims, S signals.
 """

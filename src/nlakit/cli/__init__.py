@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from nlakit.cli import doctor, inspect, layers, pairs, plan, publish, serve, stages, terrarium
+from nlakit.cli import doctor, inspect, layers, measure, pairs, plan, publish, serve, stages, terrarium
 from nlakit.errors import UserError
 from nlakit.storage import is_disk_full
 
@@ -63,6 +63,7 @@ def _options(
 
 
 stages.register(app)
+measure.register(app)
 pairs.register(app)
 publish.register(app)
 inspect.register(app)

@@ -1,31 +1,15 @@
-"""Commands that make a pair: the whole recipe, each stage alone, and the measuring of a finished pair."""
+"""Commands that make a pair: the whole recipe, and each stage alone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nlakit.cli.options import (
-    JsonOption,
-    QuietOption,
-    RecipeArgument,
-    ReportOption,
-    RunOption,
-    SetOption,
-    YesOption,
-    file_option,
-)
-from nlakit.cli.output import print_json, print_measures
+from nlakit.cli.options import JsonOption, QuietOption, RecipeArgument, RunOption, SetOption, YesOption
+from nlakit.cli.output import print_json
 from nlakit.errors import ConfigError
-from nlakit.evaluate.suite import PARTS
-from nlakit.plugins import DEFAULT_PAIR
-
-if TYPE_CHECKING:
-    from nlakit.evaluate.evaluation import Evaluation
-    from nlakit.progress import Progress
 
 _RUN = (
     "Do every stage of a recipe.\n\nThey are extract, annotate, warm-start, train, evaluate and report; grow before them where "
@@ -47,7 +31,6 @@ def register(app: typer.Typer) -> None:
     app.command("run", help=_help("run", _RUN))(_command(None))
     for stage, about in _STAGES.items():
         app.command(stage, help=_help(stage, about))(_command(stage))
-    app.command()(evaluate)
 
 
 def _help(name: str, about: str) -> str:
@@ -119,100 +102,3 @@ def _run(
         print_json({"run": str(folder.path), "outputs": {key: str(path) for key, path in outputs.items()}})
     else:
         typer.echo(str(list(outputs.values())[-1]))
-
-
-def evaluate(
-    pair: Annotated[
-        str,
-        typer.Argument(
-            metavar="PAIR", help="Name of an installed pair, a folder with one, a run folder, or OWNER/NAME on the Hub."
-        ),
-    ] = DEFAULT_PAIR,
-    rows: Annotated[
-        int | None,
-        typer.Option("--rows", min=1, help="Held-out rows to measure on.", show_default="1000"),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            "--seed",
-            help="Seed of the choice of rows, of sampling and of the bootstrap.",
-            show_default="0",
-        ),
-    ] = None,
-    parts: Annotated[
-        str | None,
-        typer.Option(
-            "--parts",
-            metavar="PART,...",
-            help=f"What to measure: {', '.join(PARTS)}; standard for those of minutes, all for all (docs/evaluation.md).",
-            show_default="standard",
-        ),
-    ] = None,
-    as_json: JsonOption = False,
-    out: Annotated[Path | None, file_option("--out", "FILE.json", "Write the measures to this file as well.")] = None,
-    report: ReportOption = None,
-    quiet: QuietOption = False,
-) -> None:
-    """Measure a pair on held-out rows.
-
-    Prints variance explained, its controls and the truth of claims, each with a bootstrap interval over
-    documents. docs/metrics.md defines every measure. For a run folder, without --rows, --seed and --parts, this runs
-    its stage evaluate: what is found is kept there for the report.
-
-    \b
-    Examples:
-      nlakit evaluate
-      nlakit evaluate runs/demo
-      nlakit evaluate runs/demo/pair --rows 200 --json
-      nlakit evaluate --parts support,words
-      nlakit evaluate --parts all --report shipped
-      nlakit evaluate me/my-pair
-    """
-    from nlakit.config import plain
-    from nlakit.evaluate.charts import require_matplotlib
-    from nlakit.evaluate.contents import ReportData
-    from nlakit.evaluate.evaluation import by_reason
-    from nlakit.evaluate.report import write_report
-    from nlakit.progress import Progress
-    from nlakit.storage import write_json
-
-    if report is not None:
-        require_matplotlib("the report")
-    progress = Progress(silent=quiet or as_json)
-    given = {"rows": rows, "seed": seed, "parts": None if parts is None else tuple(parts.replace(" ", "").split(","))}
-    given = {name: value for name, value in given.items() if value is not None}
-    measure = _measure_run if (Path(pair) / "config.json").is_file() else _measure_pair
-    evaluation = measure(pair, given, progress)
-    measures = {name: plain(found) for name, found in evaluation.measures.items()}
-    if out is not None:
-        write_json(out, measures)
-    if report is not None:
-        typer.echo(f"wrote {write_report(ReportData(evaluation.pair, evaluation), report)}", err=True)
-    if as_json:
-        print_json(measures)
-    else:
-        print_measures(measures)
-        for reason, names in by_reason(evaluation.left_out):
-            typer.echo(f"not measured: {', '.join(names)}: {reason}", err=True)
-
-
-def _measure_pair(pair: str, given: Mapping[str, Any], progress: Progress) -> Evaluation:
-    from nlakit.config import EvaluateConfig
-    from nlakit.evaluate.runner import evaluate
-
-    return evaluate(pair, EvaluateConfig(**given), progress)
-
-
-def _measure_run(path: str, given: Mapping[str, Any], progress: Progress) -> Evaluation:
-    """Do the stage evaluate of a run; with settings of its own, measure the run's pair and keep nothing."""
-    from nlakit.evaluate.evaluation import Evaluation
-    from nlakit.evaluate.runner import pair_of
-    from nlakit.pipeline import run_stages
-    from nlakit.runs import RunFolder
-
-    folder = RunFolder.existing(path)
-    if given:
-        return _measure_pair(str(pair_of(folder)), given, progress)
-    written = run_stages(folder.recipe(), folder, progress, ["evaluate"])["evaluate"]
-    return Evaluation.load(written.parent)

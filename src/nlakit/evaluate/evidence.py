@@ -61,7 +61,7 @@ def surroundings(bench: Bench) -> list[Evidence]:
 
 def reader_of(bench: Bench) -> ClaimReader:
     """Return who reads the claims of a pair, as everywhere; frames are learnt from its explanations where its card keeps none."""
-    if bench.reader is not None or "claims" in bench.pair.card.data:
+    if bench.reader is not None or bench.pair.card.data.get("claims", {}).get("frames"):
         return claim_reader(bench.pair.card)
     return FrameReader.fit([output.text for output in bench.explanations if output.ok], min_count=MIN_COUNT)
 

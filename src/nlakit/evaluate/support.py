@@ -34,17 +34,14 @@ def known_claims(
     bench: Bench, rows: Rows, reader: TruthReader, explanations: Sequence[Explanation], what: str
 ) -> list[KnownClaim]:
     """Return the claims of one explanation a row with their signals and their truth; ``what`` names the draws."""
-    vectors_ND, pair = rows.vectors_ND, bench.pair
+    vectors_ND = rows.vectors_ND
     samples = [s.explanation for s in bench.explain(f"{what}: samples", vectors_ND, samples=SUPPORT_SAMPLES)]
     near_N = near_readings(bench, rows, what)
     reads = [
         Read(explanation, samples[row * SUPPORT_SAMPLES : (row + 1) * SUPPORT_SAMPLES], near_N[row])
         for row, explanation in enumerate(explanations)
     ]
-    stats = pair.card.require_stats()
-    found_N = claim_signals(
-        pair.verbalizer, pair.reconstructor, stats, reader, vectors_ND, reads, bench.seed(what, "exchange")
-    )
+    found_N = claim_signals(bench.pair, reader, vectors_ND, reads, bench.seed(what, "exchange"))
     documents = rows.document_ids
     return [
         KnownClaim(row, documents[row], claim, signals, reader.judge(claim, truth) is Verdict.TRUE)

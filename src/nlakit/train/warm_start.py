@@ -24,8 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from nlakit.card import Card, TargetRecord
-from nlakit.claims.anytext import FrameReader
-from nlakit.claims.readers import fitted_reader
+from nlakit.claims.readers import fitted_reader, kept_claims
 from nlakit.config import NOTHING, Recipe, fingerprint
 from nlakit.data import annotate
 from nlakit.data.annotate import load_explanations
@@ -87,8 +86,7 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
         **{f"rows_too_long_{split}": found.left_out for split, found in rows.items()},
     }
     teacher = annotate.recorded_teacher(folder)
-    reader = fitted_reader(recipe.corpus.name, rows["av"].texts)
-    claims = {"claims": reader.to_json()} if isinstance(reader, FrameReader) else {}
+    claims = kept_claims(fitted_reader(recipe.corpus.name, rows["av"].texts), rows["av"].texts)
     card = _card(recipe, beginning, scale, stats, figures, teacher, claims)
     Pair(beginning.target, verbalizer, reconstructor, card).save(output)
     stage.finish(settings, {"pair": fingerprint(weight_hashes(output)), **figures})
@@ -120,7 +118,7 @@ def _card(
             "extract": recipe.extract.model_dump(mode="json", exclude={"workers"}),
             "annotate": annotate.teacher_settings(recipe.annotate),
             "ground": recipe.ground.model_dump(mode="json"),
-            **claims,
+            "claims": claims,
             **({"teacher": teacher} if teacher else {}),
             "seed": recipe.seed,
         },

@@ -98,3 +98,11 @@ def test_a_claim_inside_an_exchanged_one_is_not_exchanged_again() -> None:
     edited, claims = guessed_anew(TEXT, [whole, inner, FRIEND], {0, 1}, pool, seed=0)
     assert edited == "This is a story. Nothing, with Tom nearby."
     assert (claims[0].text_span, claims[2].text_span) == ("Nothing", "with Tom nearby")
+
+
+def test_a_card_keeps_the_most_frequent_values_of_the_most_frequent_slots() -> None:
+    """Rare slots and rare values are left out; what a pool does not know is completed from another."""
+    pool = Pool({"who": {"Mia": 5, "Ada": 1, "Ben": 3}, "mood": {"sad": 2}, "friend": {"Tom": 4}})
+
+    assert pool.frequent(slots=2, values=2).values == {"who": {"Mia": 5, "Ben": 3}, "friend": {"Tom": 4}}
+    assert Pool({"mood": {"glad": 1}}).completed(pool).values == pool.values | {"mood": {"glad": 1}}

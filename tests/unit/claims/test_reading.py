@@ -25,7 +25,9 @@ class Reader:
 
 @pytest.fixture
 def pair() -> Pair:
-    return tiny_pair()
+    pair = tiny_pair()
+    pair.card = pair.card.model_copy(update={"stats": STATS})
+    return pair
 
 
 def test_signals_by_hand(pair: Pair) -> None:
@@ -36,7 +38,7 @@ def test_signals_by_hand(pair: Pair) -> None:
         Explanation("Animal cat, mood sad."), [*fine, failed], [Explanation("Mood sad."), Explanation("Mood glad.")]
     )
     vectors_ND = torch.randn((1, 32), generator=torch.Generator().manual_seed(0))
-    found = claim_signals(pair.verbalizer, pair.reconstructor, STATS, Reader(), vectors_ND, [read])[0]
+    found = claim_signals(pair, Reader(), vectors_ND, [read])[0]
     signals = {claim.value: signals for claim, signals in found}
     assert [signals["cat"][name] for name in ("agreement", "contradiction", "recurrence")] == [0.25, 0.25, 0.0]
     assert [signals["sad"][name] for name in ("agreement", "contradiction", "recurrence")] == [0.25, 0.0, 0.5]
@@ -48,18 +50,35 @@ def test_lift_is_what_the_vector_adds(pair: Pair) -> None:
     """It is the probability of a value given its vector above that given the mean vector, and none for the mean vector itself."""
     vectors_ND = torch.stack([torch.randn(32, generator=torch.Generator().manual_seed(0)), STATS.mean_D])
     reads = [Read(Explanation("Animal cat."), [], [])] * 2
-    found = claim_signals(pair.verbalizer, pair.reconstructor, STATS, Reader(), vectors_ND, reads)
+    found = claim_signals(pair, Reader(), vectors_ND, reads)
     (_, own), (_, mean) = found[0][0], found[1][0]
     assert mean["lift"] == pytest.approx(0.0, abs=1e-5)
     assert own["lift"] == pytest.approx(own["probability"] - mean["probability"], abs=1e-5)
     assert abs(own["lift"]) > 1e-3
 
 
+def test_leverage_does_not_hang_on_what_else_is_read(pair: Pair) -> None:
+    """Values are exchanged for those that the card keeps, and for those at hand where it keeps none of a slot."""
+    read, other = (Read(Explanation(text), [], []) for text in ("Animal cat, mood sad.", "Animal dog, mood glad."))
+    vectors_ND = torch.randn((2, 32), generator=torch.Generator().manual_seed(0))
+
+    def leverages(reads: list[Read]) -> list[float | None]:
+        return [signals["leverage"] for _, signals in claim_signals(pair, Reader(), vectors_ND[: len(reads)], reads)[0]]
+
+    alone, beside = leverages([read]), leverages([read, other])
+    assert alone[0] != pytest.approx(beside[0], abs=1e-6)
+    kept = {"claims": {"values": {"animal": {"dog": 3, "hen": 1}}}}
+    pair.card = pair.card.model_copy(update={"data": kept})
+    (animal, mood), (animal_beside, mood_beside) = leverages([read]), leverages([read, other])
+    assert animal == pytest.approx(animal_beside, abs=1e-6)
+    assert mood != pytest.approx(mood_beside, abs=1e-6)
+
+
 def test_without_neighbours_recurrence_is_not_known(pair: Pair) -> None:
     """A vector from nowhere has no neighbours; a failed explanation has no claim."""
     vectors_ND = torch.randn((2, 32), generator=torch.Generator().manual_seed(0))
     reads = [Read(Explanation("Animal cat."), [], []), Read(Explanation("Animal cat.", Outcome.EMPTY), [], [])]
-    found = claim_signals(pair.verbalizer, pair.reconstructor, STATS, Reader(), vectors_ND, reads)
+    found = claim_signals(pair, Reader(), vectors_ND, reads)
     assert found[0][0][1]["recurrence"] is None
     assert found[0][0][1]["agreement"] is None
     assert found[1] == []

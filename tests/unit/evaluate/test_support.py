@@ -93,7 +93,7 @@ def test_claims_come_with_their_row_and_their_truth(monkeypatch: pytest.MonkeyPa
     bench = make_bench(target)
     seen: list[Read] = []
 
-    def signals(_v: object, _r: object, _s: float, reader: Reader, _n: Tensor, reads_N: list[Read], _seed: int) -> Any:
+    def signals(_pair: object, reader: Reader, _n: Tensor, reads_N: list[Read], _seed: int) -> Any:
         seen.extend(reads_N)
         return [[(claim, {"agreement": 1.0}) for claim in reader.claims(read.explanation.text)] for read in reads_N]
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 import torch
 
+from nlakit.claims.readers import claim_values
 from nlakit.config import MemoryConfig, Recipe
 from nlakit.errors import DivergedError, InputError, RunError
 from nlakit.models.pair import Pair
@@ -87,6 +88,8 @@ def test_warm_start_learns_and_leaves_a_whole_pair(tmp_path: Path) -> None:
     figures = pair.card.training["warm_start"]["figures"]
     assert {"cross_entropy_true", "cross_entropy_shuffled", "cross_entropy_zero", "fve_teacher_text"} <= set(figures)
     assert pair.card.data["corpus"]["name"] == "jsonl"
+    assert set(pair.card.data["claims"]) == {"frames", "values"}
+    assert claim_values(pair.card).values
     assert not (folder.parent / "checkpoints").exists()
 
 

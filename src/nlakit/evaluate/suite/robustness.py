@@ -117,6 +117,5 @@ def _mean_support(bench: Bench, what: str, vectors_ND: Tensor, written: Sequence
         Read(item, samples[place * SUPPORT_SAMPLES : (place + 1) * SUPPORT_SAMPLES], [])
         for place, item in enumerate(written)
     ]
-    stats = pair.card.require_stats()
-    found_N = claim_signals(pair.verbalizer, pair.reconstructor, stats, bench.reader, vectors_ND, reads)
+    found_N = claim_signals(pair, bench.reader, vectors_ND, reads)
     return [sum(calibration.apply(signals) for _, signals in found) / len(found) if found else 0.0 for found in found_N]
