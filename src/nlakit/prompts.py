@@ -211,6 +211,12 @@ def escape(text: str, controls: re.Pattern[str] | None) -> str:
     )
 
 
+def joiners(text: str, controls: re.Pattern[str] | None) -> list[int]:
+    """Return where in what :func:`escape` returns the word joiners stand that it has put in."""
+    broken = [match.start() for match in controls.finditer(text) if len(match[0]) > 1] if controls is not None else []
+    return [start + 1 + earlier for earlier, start in enumerate(broken)]
+
+
 def default_prompts(target: HasTokenizer) -> PromptConfig:
     """Return the prompts a target comes with, or nlakit's own wording.
 

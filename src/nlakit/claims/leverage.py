@@ -12,12 +12,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from nlakit.claims.exchange import Pool, exchanged, without
 from nlakit.models.reconstructor import Reconstructor
 from nlakit.truth import Claim
-from nlakit.vectors import direction_error
+from nlakit.vectors import FAILED_ERROR, direction_error
 
 SWAPS = 4
 """Other values that are tried for each claim."""
@@ -34,11 +35,16 @@ class Leverage:
 
 
 def text_errors(reconstructor: Reconstructor, texts: Sequence[str], vectors_ND: Tensor) -> Tensor:
-    """Return the error of each text's reconstruction against its vector (N,); equal texts are rebuilt once."""
+    """Return the error of each text's reconstruction against its vector (N,); equal texts are rebuilt once.
+
+    A text that the reconstructor's window does not hold counts as a failed one does.
+    """
     different = sorted(set(texts))
-    rebuilt_MD = reconstructor.reconstruct(different).cpu()
+    rebuilt_MD, fits = reconstructor.reconstruct_fitting(different)
     place = {text: row for row, text in enumerate(different)}
-    return direction_error(rebuilt_MD[[place[text] for text in texts]], vectors_ND)
+    rows = [place[text] for text in texts]
+    errors_N = direction_error(rebuilt_MD.cpu()[rows], vectors_ND)
+    return errors_N.where(torch.tensor(fits)[rows], FAILED_ERROR)
 
 
 def leverages(

@@ -10,13 +10,14 @@ Axes: N explanations, D width of a vector, T tokens.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from nlakit.models.verbalizer import Verbalizer
-from nlakit.prompts import escape
+from nlakit.prompts import escape, joiners
 
 Span = tuple[int, int]
 """Characters of an explanation, from the first to behind the last."""
@@ -78,11 +79,18 @@ def span_scores(
 def token_spans(verbalizer: Verbalizer, text: str) -> list[Span]:
     """Return the characters of ``text`` that each token of its completion stands for; tokens of tags lie outside it."""
     prompts = verbalizer.prompts
-    readable = escape(text.strip(), verbalizer.controls)
+    inner = text.strip()
+    readable, put_in = escape(inner, verbalizer.controls), joiners(inner, verbalizer.controls)
     wrapped = f"{prompts.open_tag}{readable}{prompts.close_tag}"
-    shift = len(prompts.open_tag) - (len(text) - len(text.lstrip()))
+    before = len(text) - len(text.lstrip())
     offsets = verbalizer.tokenizer(wrapped, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-    return [(first - shift, last - shift) for first, last in offsets]
+
+    def place(offset: int) -> int:
+        """Where in the text a place of the wrapped one is, which has a tag before it and joiners inside."""
+        inside = offset - len(prompts.open_tag)
+        return before + inside - bisect_left(put_in, inside)
+
+    return [(place(first), place(last)) for first, last in offsets]
 
 
 def _score(logp_T: Tensor, rival_T: Tensor, offsets: Sequence[Span], span: Span) -> SpanScore:

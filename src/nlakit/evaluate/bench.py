@@ -154,12 +154,14 @@ class Bench:
 
     @cached_property
     def rebuilt_ND(self) -> Tensor:
-        """What the reconstructor makes of the sampled explanations; the mean direction where the output failed."""
+        """What the reconstructor makes of the sampled explanations; the mean direction where the output failed or is too long."""
         mean_D = self.pair.card.require_stats().mean_D.float()
         rebuilt_ND = mean_D.repeat(len(self.heldout), 1)
         usable = [row for row, explanation in enumerate(self.explanations) if explanation.ok]
-        if usable:
-            rebuilt_ND[usable] = self.pair.reconstruct([self.explanations[row].text for row in usable])
+        found_MD, fits = self.pair.reconstructor.reconstruct_fitting([self.explanations[row].text for row in usable])
+        for row, found_D, fit in zip(usable, found_MD.cpu(), fits, strict=True):
+            if fit:
+                rebuilt_ND[row] = found_D
         return rebuilt_ND
 
     @cached_property

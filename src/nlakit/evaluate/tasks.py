@@ -76,6 +76,8 @@ def yes_no(sitting: Sitting) -> Marks:
     )
     marks: Marks = {}
     for row, facts in enumerate(facts_N):
+        if not facts:
+            continue
         rng = sitting.draw("yes or no", row)
         slot = rng.choice(sorted(facts))
         asked = facts[slot]
@@ -97,10 +99,13 @@ def asked_for(task: str) -> Callable[[Sitting], Marks]:
             return marks
         for row, truth in enumerate(sitting.truths):
             facts = sitting.reader.facts(truth)
+            answered = []
             for question in examiner.questions(truth):
                 if question.task == task:
                     said = _said(sitting.claims_N[row], question.slot)
-                    marks[row] = question.chance if said is None else float(said == facts[question.slot])
+                    answered.append(question.chance if said is None else float(said == facts[question.slot]))
+            if answered:
+                marks[row] = sum(answered) / len(answered)
         return marks
 
     return take

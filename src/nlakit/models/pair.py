@@ -353,8 +353,8 @@ class Pair:
         A failed explanation is never scored as text.
         """
         ok = [row for row, explanation in enumerate(explanations) if explanation.ok]
-        fits = self.reconstructor.fits([explanations[row].text for row in ok])
-        ok = [row for row, held in zip(ok, fits, strict=True) if held]
+        ids = self.reconstructor.fitting_ids([explanations[row].text for row in ok])
+        ok = [row for row, found in zip(ok, ids, strict=True) if found is not None]
         scores = dict(zip(ok, self.score([explanations[row].text for row in ok], vectors_ND[ok]), strict=True))
         return [ScoredExplanation(item.text, item.outcome, scores.get(row)) for row, item in enumerate(explanations)]
 

@@ -118,9 +118,12 @@ class Reconstructor(nn.Module):
             )
         return found
 
-    def fits(self, texts: Sequence[str]) -> list[bool]:
-        """Whether the window holds each explanation in its prompt."""
-        return [len(ids) <= self.max_positions for ids in self._token_ids(texts)]
+    def fitting_ids(self, texts: Sequence[str]) -> list[list[int] | None]:
+        """Tokenise explanations as :meth:`token_ids` does; None for one that the window does not hold.
+
+        What a verbalizer writes can be longer here than it was when sampled: half a character becomes a whole one of three bytes.
+        """
+        return [ids if len(ids) <= self.max_positions else None for ids in self._token_ids(texts)]
 
     def _token_ids(self, texts: Sequence[str]) -> list[list[int]]:
         readable = [escape(text, self._controls) for text in texts]
@@ -135,14 +138,27 @@ class Reconstructor(nn.Module):
         mask_BT = torch.arange(longest, device=self.device) < lengths_B[:, None]
         return tokens_BT, mask_BT
 
-    @torch.no_grad()
     def reconstruct(self, texts: Sequence[str], batch_size: int = BATCH_ROWS) -> Tensor:
         """Turn explanations into ``vectors_ND`` (float32), without gradients.
 
         Texts are batched by length, at most ``batch_size`` of them and 16,384 tokens with padding, and
-        come back in their order; the result equals ``forward`` on each alone.
+        come back in their order; the result equals ``forward`` on each alone. Raises ``InputError`` when one does not fit the
+        window.
         """
-        ids = self.token_ids(texts)
+        return self._rebuild(self.token_ids(texts), batch_size)
+
+    def reconstruct_fitting(self, texts: Sequence[str], batch_size: int = BATCH_ROWS) -> tuple[Tensor, list[bool]]:
+        """Turn the explanations that fit the window into ``vectors_ND`` (float32, zeros for others), and say which do."""
+        ids = self.fitting_ids(texts)
+        fits = [row is not None for row in ids]
+        vectors_ND = torch.zeros((len(ids), self.width), device=self.device)
+        if any(fits):
+            vectors_ND[torch.tensor(fits)] = self._rebuild([row for row in ids if row is not None], batch_size)
+        return vectors_ND, fits
+
+    @torch.no_grad()
+    def _rebuild(self, ids: Sequence[Sequence[int]], batch_size: int) -> Tensor:
+        """Turn tokenised prompts into vectors, batched by length."""
         vectors_ND = torch.empty((len(ids), self.width), device=self.device)
         order = sorted(range(len(ids)), key=lambda row: len(ids[row]), reverse=True)
         was_training = self.training

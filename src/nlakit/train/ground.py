@@ -274,7 +274,9 @@ def probe_sign(store: Store, truth: TruthReader, seed: int) -> ProbeSign:
         chosen = [
             row for row, side in zip(rows, half, strict=True) if side != which and table["split"][row] != "heldout"
         ]
-        chosen = chosen[:: max(1, len(chosen) // PROBE_ROWS)]
+        # Drawn, since rows at equal steps could be the same place of each document.
+        drawn = permutation(len(chosen), seed, STAGE, "probe rows", which)[:PROBE_ROWS].tolist()
+        chosen = [chosen[place] for place in drawn]
         ids = [table["row_id"][row] for row in chosen]
         documents = [table["document_id"][row] for row in chosen]
         fitted.append(fit_probes(store.vectors(ids), [facts[row_id] for row_id in ids], documents, seed))

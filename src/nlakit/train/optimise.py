@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nlakit.config import OptimizerName
-from nlakit.errors import DivergedError
+from nlakit.errors import ConfigError, DivergedError
 
 
 def warmup_cosine(step: int, *, steps: int, warmup: int, floor: float = 0.0) -> float:
@@ -112,6 +112,9 @@ def make_optimizer(
     """Make the optimizer of one module; matrices decay, norms and biases (fewer than two axes) do not.
 
     The learning rate is given at each step by :func:`optimizer_step`. Betas are AdamW's own (0.9, 0.999).
+
+    Raises:
+        ConfigError: for Muon where no whole matrix of a block trains, as with adapters.
     """
     parameters = trainable([module])
     if kind == "muon":
@@ -122,6 +125,11 @@ def make_optimizer(
             for p in part.parameters()
             if p.ndim == 2
         }
+        if not inside:
+            raise ConfigError(
+                "the optimizer 'muon' takes whole matrices of blocks, and none is trained here, as with adapters; set "
+                "warm_start.optimizer and train.optimizer to 'adamw', or adapters.mode to 'full'."
+            )
         return MuonAdamW(
             [p for p in parameters if id(p) in inside], [p for p in parameters if id(p) not in inside], weight_decay
         )

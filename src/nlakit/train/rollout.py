@@ -101,7 +101,8 @@ def score(
 
     One pass serves the reward and the reconstructor's training, so that the two cannot disagree, and the caller's
     optimizer step comes after the rewards were taken: within a step the reconstructor is a fixed scorer (paper, RL).
-    Failed samples are never given to the reconstructor; they count with the error of an unrelated direction.
+    Failed samples are never given to the reconstructor, nor texts that its window does not hold; they count with the error of
+    an unrelated direction.
 
     Args:
         reconstructor: its gradients are added to.
@@ -117,11 +118,12 @@ def score(
         DivergedError: if a reconstruction is not finite.
     """
     errors_N = torch.full((len(rolled.samples),), FAILED_ERROR)
-    usable = [row for row, found in enumerate(rolled.samples) if found.outcome is Outcome.OK]
+    ok = [row for row, found in enumerate(rolled.samples) if found.outcome is Outcome.OK]
+    ids = dict(zip(ok, reconstructor.fitting_ids([heard[row] for row in ok]), strict=True))
+    usable = {row: found for row, found in ids.items() if found is not None}
     lengths = [len(found.ids) for found in rolled.samples]
-    for rows in length_batches(usable, lengths, micro_batch):
-        ids = reconstructor.token_ids([heard[row] for row in rows])
-        errors_B = text_errors(reconstructor, ids, rolled.vectors_ND[rows], what)
+    for rows in length_batches(list(usable), lengths, micro_batch):
+        errors_B = text_errors(reconstructor, [usable[row] for row in rows], rolled.vectors_ND[rows], what)
         (errors_B.sum() / len(usable)).backward()
         errors_N[rows] = errors_B.detach().cpu().float()
     return errors_N

@@ -183,9 +183,8 @@ def reconstructor_half(
     def loss(examples: list[int], step: int, what: str) -> Tensor:
         batch = [rows.training[example] for example in examples]
         heard = reworder.some([rows.texts[row] for row in batch], batch, derive_seed(seed, LABEL, "heard", step))
-        changed = [text != rows.texts[row] for row, text in zip(batch, heard, strict=True)]
-        anew = iter(reconstructor.token_ids([text for text, other in zip(heard, changed, strict=True) if other]))
-        texts = [next(anew) if other else ids[row] for row, other in zip(batch, changed, strict=True)]
+        # Other words that are too long for the window give way to the teacher's own.
+        texts = [found or ids[row] for row, found in zip(batch, reconstructor.fitting_ids(heard), strict=True)]
         return text_errors(reconstructor, texts, rows.vectors(batch), what).sum()
 
     return Half(

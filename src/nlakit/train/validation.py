@@ -122,13 +122,14 @@ def round_trip(
 
 @torch.no_grad()
 def reconstruct_samples(reconstructor: Reconstructor, samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:
-    """Return (vectors_ND, usable_N): reconstructions of the usable samples, zeros in the rows of failed ones."""
+    """Return (vectors_ND, usable_N): reconstructions of the usable samples, zeros in the rows of failed and too long ones."""
     usable_N = torch.tensor([found.outcome is Outcome.OK for found in samples])
     texts = [found.text for found in samples if found.outcome is Outcome.OK]
     vectors_ND = torch.zeros(len(samples), reconstructor.width)
-    if texts:
-        vectors_ND[usable_N] = reconstructor.reconstruct(texts, batch_size=BATCH_ROWS).cpu()
-        require_finite(vectors_ND, "the reconstructor's output")
+    found_MD, fits = reconstructor.reconstruct_fitting(texts, batch_size=BATCH_ROWS)
+    vectors_ND[usable_N] = found_MD.cpu()
+    usable_N[usable_N.clone()] = torch.tensor(fits, dtype=torch.bool)
+    require_finite(vectors_ND, "the reconstructor's output")
     return vectors_ND, usable_N
 
 

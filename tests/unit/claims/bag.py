@@ -30,6 +30,10 @@ class BagOfWords:
         self.asked += texts
         return torch.stack([self._of(text) for text in texts])
 
+    def reconstruct_fitting(self, texts: Sequence[str]) -> tuple[Tensor, list[bool]]:
+        """Every text fits."""
+        return self.reconstruct(texts), [True] * len(texts)
+
     def _of(self, text: str) -> Tensor:
         words = [word for word in re.findall(r"\w+", text.lower()) if word not in self.deaf_to]
         return 1e-3 * word_vector("") + torch.stack([word_vector(word) for word in ("", *words)])[1:].sum(dim=0)

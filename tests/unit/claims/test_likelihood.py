@@ -42,6 +42,16 @@ def test_a_span_scores_what_teacher_forcing_says_of_its_tokens() -> None:
     assert found == pytest.approx(float(logp_1T[0, places].detach().sum()), abs=1e-5)
 
 
+def test_a_span_is_found_behind_broken_control_tokens() -> None:
+    """Spellings of tags and special tokens are broken up before they are tokenised; words behind them stay where they are."""
+    verbalizer = tiny_pair().verbalizer
+    text = f" He wrote {verbalizer.prompts.close_tag} and {verbalizer.tokenizer.eos_token} near the red door."
+    ids = verbalizer.encode_explanation(text)
+    start = text.index("red")
+    places = [i for i, (a, b) in enumerate(token_spans(verbalizer, text)) if a < start + 3 and b > start]
+    assert verbalizer.tokenizer.decode([ids[place] for place in places]).strip() == "red"
+
+
 def test_a_rival_is_the_likeliest_other_token() -> None:
     """Probability of the span's first token and of its rival are two of one distribution, and no third is above both."""
     verbalizer = tiny_pair().verbalizer

@@ -48,6 +48,22 @@ def test_a_false_claim_is_a_wrong_answer() -> None:
     assert asked_for("hints")(sitting(false)) == {0: 0.0, 1: 0.0, 2: 0.0}
 
 
+def test_every_question_of_a_task_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row that two questions of a task are asked of has the mean of both marks, in whatever order they come."""
+    both = [Question("writer", "colour", 0.25), Question("writer", "animal", 0.5)]
+    said = sitting([Explanation("animal cat, colour purple")] * len(TRUTHS))
+    for questions in (both, both[::-1]):
+        monkeypatch.setattr(Examined, "questions", lambda *_, asked=questions: asked)
+        assert asked_for("writer")(said)[0] == 0.5
+
+
+def test_a_row_without_facts_is_not_asked() -> None:
+    """Where nothing is known to be true, yes or no cannot be asked, and the other rows are asked as before."""
+    empty: Truth = {"facts": {}, "planned": {}}
+    some = Sitting.of(Examined(), [empty, *TRUTHS], ["d", *map(str, range(len(TRUTHS)))], [RIGHT[0], *RIGHT], seed=0)
+    assert set(yes_no(some)) == set(range(1, len(TRUTHS) + 1))
+
+
 def test_half_of_the_questions_are_about_another_value() -> None:
     """Who claims one value everywhere is right about as often as it is asked for or true."""
     marks = yes_no(sitting([Explanation("topic weather, animal unicorn, colour purple")] * len(TRUTHS)))

@@ -41,6 +41,21 @@ def test_it_starts_as_the_targets_own_residual_stream(family, layer):
     assert layer + 1 == reconstructor.backbone.config.num_hidden_layers
 
 
+def test_what_the_window_does_not_hold_is_told_from_the_rest():
+    """Texts that are too long give zeros and are named; the others are rebuilt as alone, and asking for all is refused."""
+    reconstructor = moved(make())
+    texts = [TEXTS[0], "key " * reconstructor.max_positions, TEXTS[1]]
+
+    vectors, fits = reconstructor.reconstruct_fitting(texts)
+
+    assert fits == [True, False, True]
+    assert not vectors[1].any()
+    torch.testing.assert_close(reconstructor.reconstruct([TEXTS[0], TEXTS[1]]), vectors[[0, 2]], atol=1e-5, rtol=1e-5)
+    with pytest.raises(InputError, match="window holds"):
+        reconstructor.reconstruct(texts)
+    assert reconstructor.reconstruct_fitting([])[0].shape == (0, 32)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("side", ["left", "right"])
 @torch.no_grad()

@@ -4,7 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from nlakit.errors import DivergedError
+from nlakit.config import AdapterConfig
+from nlakit.errors import ConfigError, DivergedError
+from nlakit.models.verbalizer import Verbalizer
+from nlakit.testing import tiny_prompts, tiny_target
 from nlakit.train.optimise import (
     Muon,
     make_optimizer,
@@ -82,6 +85,17 @@ def test_muon_takes_matrices_of_blocks_and_nothing_else() -> None:
     assert [name for name in muon if not torch.equal(muon[name], adamw[name])] == ["1.0.weight"]
     spectrum = torch.linalg.svdvals(muon["1.0.weight"].detach() - before)
     assert float(spectrum.max() / spectrum.min()) < 2.5
+
+
+def test_muon_without_a_matrix_of_a_block_names_the_settings() -> None:
+    """Adapters have none, and training is refused before its first step."""
+    adapters = AdapterConfig(mode="lora", rank=4)
+    target = tiny_target()
+    verbalizer = Verbalizer.from_target(
+        target, tiny_prompts(target), injection_scale=4.0, max_new_tokens=8, adapters=adapters
+    )
+    with pytest.raises(ConfigError, match=r"warm_start\.optimizer and train\.optimizer to 'adamw'"):
+        make_optimizer(verbalizer.model, kind="muon")
 
 
 def test_muon_takes_the_steps_of_pytorchs_own() -> None:

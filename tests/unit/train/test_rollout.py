@@ -84,6 +84,21 @@ def test_a_rollout_without_a_usable_sample_leaves_the_reconstructor_alone() -> N
     assert _gradients(pair.reconstructor) == []
 
 
+def test_a_text_that_has_grown_too_long_counts_as_failed() -> None:
+    """Sampled tokens can be more when read back; then the sample has the error of an unrelated direction, and the rest goes on."""
+    reconstructor = tiny_pair().reconstructor
+    samples = [_sample("key " * reconstructor.max_positions), _sample("the cat")]
+    rolled = Rollout(_vectors(1).repeat_interleave(2, dim=0), samples, group_size=2)
+    errors = score(reconstructor, rolled, texts_of(rolled), micro_batch=2, what="test")
+    alone = Rollout(_vectors(1), [samples[1]], group_size=1)
+    other = tiny_pair().reconstructor
+    assert errors.tolist() == pytest.approx(
+        [FAILED_ERROR, *score(other, alone, ["the cat"], micro_batch=2, what="test").tolist()]
+    )
+    for ours, theirs in zip(_gradients(reconstructor), _gradients(other), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
 def test_micro_batches_of_scoring_do_not_change_the_gradient(mixed: Rollout) -> None:
     """One sample at a time gives the errors and the gradient of all at once."""
     pair = tiny_pair()
