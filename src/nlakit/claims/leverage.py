@@ -44,7 +44,7 @@ def text_errors(reconstructor: Reconstructor, texts: Sequence[str], vectors_ND: 
     place = {text: row for row, text in enumerate(different)}
     rows = [place[text] for text in texts]
     errors_N = direction_error(rebuilt_MD.cpu()[rows], vectors_ND)
-    return errors_N.where(torch.tensor(fits)[rows], FAILED_ERROR)
+    return errors_N.where(torch.tensor(fits, dtype=torch.bool)[rows], FAILED_ERROR)
 
 
 def leverages(
