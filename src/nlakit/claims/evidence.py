@@ -5,8 +5,12 @@ context is true, false but related, or unrelated. Without a judge, words stand i
 the value are in the text, related that some are, unrelated that none is.
 
 This is evidence for claims about the *context* alone. It misses paraphrase (a "harbour" is not found in a text of ships, nor is a
-genre in any text) and takes words for claims (that Anna is in the text does not mean that she owns the cat). Compare it with what
-the same claims score against another document's text, which is what words bring by chance.
+genre in any text) and takes words for claims (that Anna is in the text does not mean that she owns the cat). So it helps to find
+names and things that were made up, and is no judge of claims in general. Compare it with what the same claims score against another
+document's text, which is what words bring by chance.
+
+A mark of punctuation stands in a text as itself and in an explanation by its name ("followed by a comma"). It is looked for right
+at the position, since every text has one somewhere.
 """
 
 from __future__ import annotations
@@ -35,6 +39,25 @@ _SAY_NOTHING = (
 STOP_WORDS = frozenset(word for line in _SAY_NOTHING for word in line.split())
 """Words that say nothing on their own, with those that explanations use of any text."""
 
+MARKS = {
+    "comma": ",",
+    "period": ".",
+    "fullstop": ".",
+    "colon": ":",
+    "semicolon": ";",
+    "questionmark": "?",
+    "exclamation": "!",
+    "exclamationmark": "!",
+    "exclamationpoint": "!",
+    "dash": "-",
+    "hyphen": "-",
+    "star": "*",
+    "asterisk": "*",
+    "linebreak": "\n",
+    "newline": "\n",
+}
+"""Marks by the names that explanations give them, written without spaces."""
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -52,6 +75,8 @@ class Evidence:
         is held against that, and one about an end ("ends with") against both.
         """
         words = claim.text_span
+        if self._is_mark(claim.value, ahead=bool(_AHEAD.search(words))):
+            return Verdict.TRUE
         if _AHEAD.search(words):
             text = self.after
         elif _ENDS.search(words):
@@ -59,6 +84,13 @@ class Evidence:
         else:
             text = self.before
         return verdict(claim.value, text, quoted=_quoted(claim))
+
+    def _is_mark(self, value: str, *, ahead: bool) -> bool:
+        """Return whether a value names the mark that stands at the position: the last one read, or the first that follows."""
+        mark = MARKS.get("".join(word for word in _split(value) if word not in STOP_WORDS))
+        if mark is None:
+            return False
+        return self.after.lstrip(" ").startswith(mark) if ahead else self.before.rstrip(" ").endswith(mark)
 
 
 def verdict(value: str, text: str, *, quoted: bool = False) -> Verdict:

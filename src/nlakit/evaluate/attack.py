@@ -11,32 +11,24 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from nlakit.claims.likelihood import Span, span_log_probs
+from nlakit.evaluate.definitions.robustness import Budget
 from nlakit.models.sites import Site, decoder_inputs
 from nlakit.models.target import Target
 from nlakit.models.verbalizer import Verbalizer
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """What an attacker may do to one row."""
+@dataclass(slots=True)
+class Passes:
+    """Texts that were put through a model, counted where it happens."""
 
-    tokens: int = 4
-    """Tokens in front of the document."""
-    candidates: int = 16
-    """Tokens that are tried at each place."""
-    most_kl: float = 0.1
-    """KL divergence of the next-token distribution, in nats, that counts as behaving as before; the likeliest token stays too."""
-
-    @property
-    def queries(self) -> int:
-        """Forward passes of the target for one row."""
-        return self.tokens * self.candidates
+    target: int = 0
+    verbalizer: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,25 +51,33 @@ class Attacker:
     site: Site
     verbalizer: Verbalizer
     budget: Budget
+    passes: Passes = field(default_factory=Passes)
+    """What has been spent so far, over all rows."""
 
     def vocabulary(self) -> list[int]:
         """Return the tokens that may be put in front: all but the special ones."""
         special = set(self.target.tokenizer.all_special_ids)
         return [token for token in range(len(self.target.tokenizer)) if token not in special]
 
-    def random_prefix(self, ids: Sequence[int], rng: random.Random) -> Attacked:
+    def clean(self, ids: Sequence[int]) -> Tensor:
+        """Return the target's log-probabilities (V,) of what follows the document alone: the behaviour that has to stay."""
+        return self._run(torch.tensor([list(ids)], device=self.target.device))[1][0]
+
+    def random_prefix(self, ids: Sequence[int], clean_V: Tensor, rng: random.Random) -> Attacked:
         """Put tokens drawn by lot in front: the control, of the same length and without a search."""
         prefix = tuple(rng.sample(self.vocabulary(), self.budget.tokens))
-        return self._try(ids, [prefix], self._next(ids))[0]
+        return self._try(ids, [prefix], clean_V)[0]
 
-    def attack(self, ids: Sequence[int], text: str, spans: Sequence[Span], rng: random.Random) -> Attacked:
+    def attack(
+        self, ids: Sequence[int], clean_V: Tensor, text: str, spans: Sequence[Span], rng: random.Random
+    ) -> Attacked:
         """Search for the prefix under which the spans of the clean explanation, its true values, are least probable.
 
         Of those under which the target behaves as before the worst for the claims is taken; where none does, the one that
         changes it least.
         """
-        clean_V, words = self._next(ids), self.vocabulary()
-        best = self.random_prefix(ids, rng)
+        words = self.vocabulary()
+        best = self.random_prefix(ids, clean_V, rng)
         score = self._score([best], text, spans)[0]
         for place in range(self.budget.tokens):
             drawn = rng.sample(words, self.budget.candidates)
@@ -93,6 +93,7 @@ class Attacker:
 
     def _score(self, tried: Sequence[Attacked], text: str, spans: Sequence[Span]) -> list[float]:
         """Return the log-probability of the spans under each vector."""
+        self.passes.verbalizer += len(tried)
         vectors_CD = torch.stack([found.vector_D for found in tried])
         found_C = span_log_probs(self.verbalizer, vectors_CD, [text] * len(tried), [spans] * len(tried))
         return [sum(log_probs) for log_probs in found_C]
@@ -100,8 +101,7 @@ class Attacker:
     def _try(self, ids: Sequence[int], prefixes: Sequence[tuple[int, ...]], clean_V: Tensor) -> list[Attacked]:
         """Run the target on each prefix with the document behind it."""
         tokens_CT = torch.tensor([[*prefix, *ids] for prefix in prefixes], device=self.target.device)
-        vectors_CD = self.site.read(self.target, tokens_CT)[:, -1].float().cpu()
-        after_CV = self._log_probs(tokens_CT)
+        vectors_CD, after_CV = self._run(tokens_CT)
         kl_C = (clean_V.exp() * (clean_V - after_CV)).sum(dim=-1)
         same_C = after_CV.argmax(dim=-1) == clean_V.argmax()
         return [
@@ -109,12 +109,11 @@ class Attacker:
             for prefix, vector_D, kl, same in zip(prefixes, vectors_CD, kl_C, same_C, strict=True)
         ]
 
-    def _next(self, ids: Sequence[int]) -> Tensor:
-        return self._log_probs(torch.tensor([list(ids)], device=self.target.device))[0]
-
     @torch.no_grad()
-    def _log_probs(self, tokens_CT: Tensor) -> Tensor:
-        """Return the target's log-probabilities (C, V) of the token that comes next."""
+    def _run(self, tokens_CT: Tensor) -> tuple[Tensor, Tensor]:
+        """Return vectors (C, D) of the last token and log-probabilities (C, V) of what follows it, of one forward pass."""
+        self.passes.target += len(tokens_CT)
         inputs = decoder_inputs(tokens_CT, None, self.target.takes_positions)
-        found_CV: Tensor = self.target.model(**inputs, use_cache=False).logits[:, -1].float().log_softmax(dim=-1).cpu()
-        return found_CV
+        with self.site.watch(self.target) as seen:
+            logits_CTV = self.target.model(**inputs, use_cache=False, logits_to_keep=1).logits
+        return seen[-1][:, -1].float().cpu(), logits_CTV[:, -1].float().log_softmax(dim=-1).cpu()

@@ -64,6 +64,24 @@ def test_claims_are_held_against_the_part_they_speak_of() -> None:
         assert evidence.verdict(claim) is expected
 
 
+@pytest.mark.parametrize(
+    ("words", "value", "expected"),
+    [
+        ("followed by a comma", "a comma", Verdict.TRUE),
+        ("next word comma", "comma", Verdict.TRUE),
+        ("followed by a period", "a period", Verdict.UNRELATED),
+        ("last word period", "period", Verdict.TRUE),
+        ("ends with a full stop", "a full stop", Verdict.TRUE),
+        ("ends on questionmark", "questionmark", Verdict.UNRELATED),
+        ("about a star", "a star", Verdict.TRUE),
+    ],
+)
+def test_marks_are_found_by_their_names_where_the_position_is(words: str, value: str, expected: Verdict) -> None:
+    """A mark counts as the last thing read, or as the first that follows; one further off is none, and a word stays a word."""
+    evidence = Evidence(before="Is a star far? It is. ", after=" , so they say.")
+    assert evidence.verdict(claim_in(words, "slot", value, words=words)) is expected
+
+
 def test_quotation_marks_before_a_value_make_it_a_quotation() -> None:
     """The same words without marks need not stand together."""
     evidence = Evidence("the mill is old")

@@ -9,6 +9,16 @@ EVIDENCE = "Claims against the text"
 JUDGES = "none beyond the sampled explanations; with a judge one request an explanation and text"
 _HOW = "by its words, or by the judge where evaluate.judge names one"
 
+
+def _auroc(name: str, title: str, which: str) -> MeasureDefinition:
+    """Return the definition of a measure of whether words rank true claims above false ones."""
+    definition = (
+        "AUROC of the verdict by words (all of its words in the text above some of them, and those above none) for claims that the "
+        f"corpus's own truth calls true against those that it calls false{which}."
+    )
+    return MeasureDefinition(name, title, definition, "0.5: words tell nothing", "AUROC", NONE, EVIDENCE, ("truth",))
+
+
 DEFINITIONS: tuple[MeasureDefinition, ...] = (
     MeasureDefinition(
         "evidence_true",
@@ -75,7 +85,18 @@ DEFINITIONS: tuple[MeasureDefinition, ...] = (
         "evidence_agreement",
         "words agree with the truth",
         "Share of the claims, as the corpus's own truth reads them, of which words in the text and the truth say the same.",
-        "evidence_agreement_chance",
+        "evidence_agreement_majority, and evidence_agreement_chance",
+        "fraction",
+        NONE,
+        EVIDENCE,
+        ("truth",),
+    ),
+    MeasureDefinition(
+        "evidence_agreement_majority",
+        "agreement of one answer for all",
+        "Agreement with the truth of whoever calls every claim true, or every claim false, whichever is right more often; no "
+        "text is read for it.",
+        "where evidence_agreement is below it, words must not be used to say which claims are true",
         "fraction",
         NONE,
         EVIDENCE,
@@ -90,5 +111,10 @@ DEFINITIONS: tuple[MeasureDefinition, ...] = (
         NONE,
         EVIDENCE,
         ("truth",),
+    ),
+    _auroc("evidence_auroc", "words rank true claims", ""),
+    *(
+        _auroc(f"evidence_auroc_{level}", f"words rank true claims, {level}", f", level {level} only")
+        for level in LEVELS
     ),
 )

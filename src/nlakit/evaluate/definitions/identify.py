@@ -2,18 +2,47 @@
 
 from __future__ import annotations
 
-from nlakit.evaluate.definitions.definition import MeasureDefinition, Unit
+from nlakit.evaluate.definitions.definition import MeasureDefinition, Need, Unit
 
 IDENTIFY = "Does the text pick its vector out"
 SPLICE = "What the target makes of the rebuilt vector"
 
 _COST = "one reconstruction a row"
-_PASSES = "two forward passes of the target a row, and two more for the baselines"
+_PASSES = (
+    "one reconstruction a row, and four forward passes of the target for all measures of this group together: as it is, and with "
+    "the rebuilt vector, the mean direction and another row's vector in place"
+)
 
 
-def _splice(name: str, title: str, definition: str, baseline: str, unit: Unit) -> MeasureDefinition:
+def _splice(
+    name: str, title: str, definition: str, baseline: str, unit: Unit, needs: tuple[Need, ...] = ()
+) -> MeasureDefinition:
     """Return the definition of a measure that puts vectors back into the target."""
-    return MeasureDefinition(name, title, definition, baseline, unit, _PASSES, SPLICE)
+    return MeasureDefinition(name, title, definition, baseline, unit, _PASSES, SPLICE, needs)
+
+
+def _kept(name: str, title: str, definition: str) -> tuple[MeasureDefinition, ...]:
+    """Return the definitions of one measure of behaviour and of its controls."""
+    below = f"must be far below {name}"
+    return (
+        _splice(name, title, definition, f"1; {name}_mean and {name}_other", "fraction", ("truth",)),
+        _splice(
+            f"{name}_mean",
+            f"{title}, mean direction",
+            f"As {name}, with the mean direction of the training rows in place of every vector.",
+            below,
+            "fraction",
+            ("truth",),
+        ),
+        _splice(
+            f"{name}_other",
+            f"{title}, another row's words",
+            f"As {name}, with the vector that was rebuilt for a row of another document.",
+            f"{below}; above 0 where both rows go on alike",
+            "fraction",
+            ("truth",),
+        ),
+    )
 
 
 DEFINITIONS: tuple[MeasureDefinition, ...] = (
@@ -91,7 +120,19 @@ DEFINITIONS: tuple[MeasureDefinition, ...] = (
         "same next token",
         "Share of the rows at which the target's most probable next token stays the same with the rebuilt vector in place of the "
         "own one.",
-        "1",
+        "1; where several next tokens are about as probable, hardly anything changes which comes first",
         "fraction",
+    ),
+    *_kept(
+        "splice_settled_kept",
+        "right words kept",
+        "Of the rows at which the truth settles the next word (no other can follow) and the target finds its token most probable, "
+        "the share at which it still does with the rebuilt vector in place of the own one.",
+    ),
+    *_kept(
+        "splice_answers_kept",
+        "right answers kept",
+        "As splice_settled_kept, over the rows at which that word is the value of a known fact: the answer to a question, a name, "
+        "a thing. Words that any text has are left out.",
     ),
 )

@@ -2,15 +2,47 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from nlakit.evaluate.definitions.definition import MeasureDefinition, Unit
 
 ROBUSTNESS = "Under attack"
+ROWS = 60
+"""Most held-out rows that are attacked (our choice)."""
 
-_COST = "64 forward passes of the target a row, on 60 rows at most"
-_ATTACK = (
-    "four tokens in front of the document, found by a search that makes the true claims of the clean reading least probable while "
-    "the target's next-token distribution moves by 0.1 nats at most and its likeliest token stays"
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What an attacker may do to one row."""
+
+    tokens: int = 4
+    """Tokens in front of the document."""
+    candidates: int = 16
+    """Tokens that are tried at each place."""
+    most_kl: float = 0.1
+    """KL divergence of the next-token distribution, in nats, that counts as behaving as before; the likeliest token stays too."""
+
+    @property
+    def target_passes(self) -> int:
+        """Forward passes of the target for one row: the document alone, the prefix that the search begins with, each candidate."""
+        return 2 + self.tokens * self.candidates
+
+    @property
+    def verbalizer_passes(self) -> int:
+        """Forward passes of the verbalizer for one row: it says of each prefix how probable the true claims still are."""
+        return 1 + self.tokens * self.candidates
+
+
+_BUDGET = Budget()
+_COST = (
+    f"{_BUDGET.target_passes} forward passes of the target and {_BUDGET.verbalizer_passes} of the verbalizer a row for the search, "
+    f"on {ROWS} rows at most, and one of the target for the random prefix; then three readings of each row with their support"
 )
+_ATTACK = (
+    f"{_BUDGET.tokens} tokens in front of the document, found by a search that makes the true claims of the clean reading least "
+    f"probable while the target's next-token distribution moves by {_BUDGET.most_kl} nats at most and its likeliest token stays"
+)
+_RANDOM = "with as many tokens drawn by lot in front; no behaviour is asked for"
 
 
 def _under(name: str, title: str, definition: str, baseline: str, unit: Unit = "fraction") -> MeasureDefinition:
@@ -40,21 +72,28 @@ DEFINITIONS: tuple[MeasureDefinition, ...] = (
     _under(
         "attack_claims_true_random",
         "claims true, random prefix",
-        "Share of true claims in explanations of the same rows with four tokens drawn by lot in front; no behaviour is asked for.",
+        f"Share of true claims in explanations of the same rows {_RANDOM}.",
         "attack_claims_true: what the search adds to the mere presence of a prefix",
     ),
     _under(
         "attack_kl",
         "KL under attack",
         "Mean KL divergence of the target's next-token distribution under attack from the clean one, over the rows that were met.",
-        "0.1: the bound",
+        f"{_BUDGET.most_kl}: the bound",
         "nats",
     ),
     _under(
         "attack_auroc_error",
         "exposed by the error",
         "AUROC with which the reconstruction error tells attacked readings (met) from clean ones of the same rows.",
-        "0.5: the error does not expose the attack",
+        "attack_auroc_error_random; 0.5: the error does not expose the attack",
+        "AUROC",
+    ),
+    _under(
+        "attack_auroc_error_random",
+        "the same, random prefix",
+        f"AUROC with which the reconstruction error tells readings of the same rows {_RANDOM}, from clean ones.",
+        "attack_auroc_error must be clearly above; else the error shows that there is a prefix, and not that it was searched for",
         "AUROC",
     ),
     _under(
@@ -62,7 +101,14 @@ DEFINITIONS: tuple[MeasureDefinition, ...] = (
         "exposed by support",
         "AUROC with which a low mean support of the claims tells attacked readings (met) from clean ones of the same rows. "
         "Recurrence at neighbouring tokens is left out.",
-        "0.5: support does not expose the attack",
+        "attack_auroc_support_random; 0.5: support does not expose the attack",
+        "AUROC",
+    ),
+    _under(
+        "attack_auroc_support_random",
+        "the same, random prefix",
+        f"AUROC with which a low mean support tells readings of the same rows {_RANDOM}, from clean ones.",
+        "attack_auroc_support must be clearly above; else support shows that there is a prefix, and not that it was searched for",
         "AUROC",
     ),
 )

@@ -15,6 +15,14 @@ from nlakit.truth import LEVELS, Verdict
 OWN = ("evidence_true", *(f"evidence_true_{level}" for level in LEVELS), "evidence_related", "evidence_read")
 OTHER = ("evidence_true_other", *(f"evidence_true_other_{level}" for level in LEVELS))
 AGREEMENT = ("evidence_agreement", "evidence_agreement_chance")
+AGAINST_TRUTH = (
+    *AGREEMENT,
+    "evidence_agreement_majority",
+    "evidence_auroc",
+    *(f"evidence_auroc_{level}" for level in LEVELS),
+)
+_ORDER = (Verdict.UNRELATED, Verdict.RELATED, Verdict.TRUE)
+"""Verdicts by words, from the least evidence to the most."""
 
 
 def measure(bench: Bench) -> None:
@@ -25,9 +33,9 @@ def measure(bench: Bench) -> None:
     evidence_N = surroundings(bench)
     texts = [evidence_N] if bench.other_N is None else [evidence_N, [evidence_N[row] for row in bench.other_N]]
     if bench.other_N is None:
-        bench.found.leave_out((*OTHER, *AGREEMENT), "all rows are of one document, so texts cannot be exchanged")
+        bench.found.leave_out((*OTHER, *AGAINST_TRUTH), "all rows are of one document, so texts cannot be exchanged")
     elif bench.judged is None:
-        bench.found.leave_out(AGREEMENT, bench.why_no_truth)
+        bench.found.leave_out(AGAINST_TRUTH, bench.why_no_truth)
     else:
         _measure_agreement(bench, bench.judged, *texts)
     if not bench.config.judge.teacher:
@@ -72,24 +80,46 @@ def _add(bench: Bench, name: str, findings: Sequence[Finding], verdict: Verdict)
 def _measure_agreement(
     bench: Bench, judged: Sequence[JudgedClaim], evidence_N: Sequence[Evidence], others_N: Sequence[Evidence]
 ) -> None:
-    """Hold the verdict by words against the truth, claim by claim; with a table by level."""
+    """Hold the verdict by words against the truth, claim by claim, beside one answer for all; with a table by level."""
     found = bench.found
     owners = [found.documents_N[item.row] for item in judged]
     for name, texts_N in zip(AGREEMENT, (evidence_N, others_N), strict=True):
         agree = [float(item.true == _borne_out(item, texts_N)) for item in judged]
         found.measures[name] = found.estimator.mean(name, agree, owners)
+    usual = sum(item.true for item in judged) * 2 >= len(judged)
+    alike = [float(item.true == usual) for item in judged]
+    found.measures["evidence_agreement_majority"] = found.estimator.mean("evidence_agreement_majority", alike, owners)
+    _rank(bench, "evidence_auroc", judged, evidence_N)
+    for level in LEVELS:
+        some = [item for item in judged if item.claim.level == level]
+        _rank(bench, f"evidence_auroc_{level}", some, evidence_N)
+    found.tables["evidence"] = _table(judged, evidence_N)
+
+
+def _rank(bench: Bench, name: str, judged: Sequence[JudgedClaim], evidence_N: Sequence[Evidence]) -> None:
+    """Add the AUROC with which words rank true claims above false ones."""
+    scores = [float(_ORDER.index(evidence_N[item.row].verdict(item.claim))) for item in judged]
+    owners = [bench.found.documents_N[item.row] for item in judged]
+    labels = [float(item.true) for item in judged]
+    bench.found.measures[name] = bench.found.estimator.auroc(name, scores, labels, owners)
+
+
+def _table(judged: Sequence[JudgedClaim], evidence_N: Sequence[Evidence]) -> DataTable:
+    """Return by level how far words tell true claims from false ones."""
     rows = []
     for level in LEVELS:
         true = [item.true for item in judged if item.claim.level == level]
         words = [_borne_out(item, evidence_N) for item in judged if item.claim.level == level]
         with_words = [hit for hit, there in zip(true, words, strict=True) if there]
         without = [hit for hit, there in zip(true, words, strict=True) if not there]
-        same = [hit == there for hit, there in zip(true, words, strict=True)]
-        rows.append((level, len(true), share(true), share(words), share(with_words), share(without), share(same)))
-    found.tables["evidence"] = DataTable(
+        same = share([hit == there for hit, there in zip(true, words, strict=True)])
+        usual = max(sum(true), len(true) - sum(true)) / len(true) if true else None
+        rows.append((level, len(true), share(true), share(words), share(with_words), share(without), same, usual))
+    return DataTable(
         title="Words as evidence, against the truth",
         about="How far words in the text tell which claims are true, by the level that the corpus gives a claim. Where claims "
-        "are as often true without their words as with them, words tell nothing.",
+        "are as often true without their words as with them, words tell nothing; where one answer for all agrees with the truth "
+        "more often than words do, words must not be used to say which claims are true.",
         heads=(
             "level",
             "claims",
@@ -97,7 +127,8 @@ def _measure_agreement(
             "words in the text",
             "true where they are",
             "true where they are not",
-            "agree",
+            "words agree",
+            "one answer for all agrees",
         ),
         rows=tuple(rows),
     )

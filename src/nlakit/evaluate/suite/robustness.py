@@ -15,18 +15,16 @@ from torch import Tensor
 from nlakit.claims.likelihood import Span
 from nlakit.claims.signals import Read, claim_signals
 from nlakit.claims.support import shipped
-from nlakit.evaluate.attack import Attacked, Attacker, Budget
+from nlakit.evaluate.attack import Attacked, Attacker, Passes
 from nlakit.evaluate.bench import Bench
 from nlakit.evaluate.claims import JudgedClaim
-from nlakit.evaluate.definitions.robustness import DEFINITIONS
+from nlakit.evaluate.definitions.robustness import DEFINITIONS, ROWS, Budget
+from nlakit.evaluate.evaluation import DataTable
 from nlakit.evaluate.fidelity import explanation_errors
 from nlakit.explanations import Explanation
 from nlakit.models.readings import SUPPORT_SAMPLES
 from nlakit.models.sites import Site
 from nlakit.truth import Verdict
-
-ROWS = 60
-"""Most held-out rows that are attacked."""
 
 
 def measure(bench: Bench) -> None:
@@ -41,14 +39,15 @@ def measure(bench: Bench) -> None:
     if not rows:
         found.leave_out(names, "no explanation makes a true claim that could be attacked")
         return
-    budget = Budget()
-    attacker = Attacker(bench.target, Site.parse(bench.pair.card.site), bench.pair.verbalizer, budget)
+    attacker = Attacker(bench.target, Site.parse(bench.pair.card.site), bench.pair.verbalizer, Budget())
     attacked, by_lot = [], []
     for row in rows:
         rng = random.Random(bench.seed("attack", row))
         ids, position = bench.places[row]
-        attacked.append(attacker.attack(ids[: position + 1], bench.explanations[row].text, spans[row], rng))
-        by_lot.append(attacker.random_prefix(ids[: position + 1], rng))
+        clean_V = attacker.clean(ids[: position + 1])
+        attacked.append(attacker.attack(ids[: position + 1], clean_V, bench.explanations[row].text, spans[row], rng))
+        by_lot.append(attacker.random_prefix(ids[: position + 1], clean_V, rng))
+    found.tables["attack"] = _spent(attacker.passes, len(rows))
     documents = [bench.found.documents_N[row] for row in rows]
     found.measures["attack_met"] = found.estimator.mean("attack_met", [float(a.met) for a in attacked], documents)
     met = [place for place, item in enumerate(attacked) if item.met]
@@ -79,11 +78,29 @@ def _compare(bench: Bench, rows: Sequence[int], attacked: Sequence[Attacked], by
     found.measures["attack_kl"] = found.estimator.mean("attack_kl", [item.kl for item in attacked], documents)
     both = [*documents, *documents]
     labels = np.asarray([True] * len(rows) + [False] * len(rows), dtype=float)
-    hit, clean = "attack_claims_true", "attack_claims_true_before"
-    errors = torch.cat([error_N[hit], error_N[clean]])
-    doubts = -np.asarray([*support_N[hit], *support_N[clean]])
-    found.measures["attack_auroc_error"] = found.estimator.auroc("attack_auroc_error", errors, labels, both)
-    found.measures["attack_auroc_support"] = found.estimator.auroc("attack_auroc_support", doubts, labels, both)
+    clean = "attack_claims_true_before"
+    for ending in ("", "_random"):
+        told = f"attack_claims_true{ending}"
+        errors = torch.cat([error_N[told], error_N[clean]])
+        doubts = -np.asarray([*support_N[told], *support_N[clean]])
+        for name, scores in (
+            (f"attack_auroc_error{ending}", errors.numpy()),
+            (f"attack_auroc_support{ending}", doubts),
+        ):
+            found.measures[name] = found.estimator.auroc(name, scores, labels, both)
+
+
+def _spent(passes: Passes, rows: int) -> DataTable:
+    """Return what the search and its control took, as it was counted."""
+    return DataTable(
+        title="What the attack took",
+        about="Texts that were put through each model for the search and the random prefixes. The readings come on top.",
+        heads=("model", "rows attacked", "forward passes", "a row"),
+        rows=(
+            ("target", rows, passes.target, passes.target / rows),
+            ("verbalizer", rows, passes.verbalizer, passes.verbalizer / rows),
+        ),
+    )
 
 
 def _true_spans(judged: Sequence[JudgedClaim]) -> dict[int, list[Span]]:

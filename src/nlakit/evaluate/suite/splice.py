@@ -1,67 +1,136 @@
 """Splice: the rebuilt vector is put back into the target, and the target goes on.
 
-A reconstruction can be near in angle and still lack what the target acts on; here the target itself is the judge.
+A reconstruction can be near in angle and still lack what the target acts on; here the target itself is the judge. Two things
+are asked: how far its probabilities move, and whether it still says what it rightly said before.
 
 Axes: N rows, B rows of a batch, T tokens, D vector width, V vocabulary.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from nlakit.evaluate.bench import Bench
 from nlakit.models.sites import Site, decoder_inputs
+from nlakit.models.target import Target
+from nlakit.truth import Truth
 from nlakit.vectors import unit
 
 LATER = 8
 """Tokens behind the row's own that are looked at."""
 BATCH_ROWS = 64
+OWN, MEAN, OTHER = "", "_mean", "_other"
+"""Endings of the measures: the vector rebuilt for the row, the mean direction, the vector rebuilt for another row."""
+SETTLED, ANSWERS = "splice_settled_kept", "splice_answers_kept"
+"""Beginnings of the measures of behaviour."""
+_ONE_DOCUMENT = "all rows are of one document, so they cannot be exchanged between documents"
+
+
+@dataclass(frozen=True, slots=True)
+class Spliced:
+    """What the target makes of other vectors in place of the rows' own."""
+
+    kl_N: Tensor
+    """Divergence at the row's token, in nats."""
+    later_N: Tensor
+    """Mean divergence over the tokens behind it."""
+    said_N: Tensor
+    """The most probable next token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the target says with its own vectors, and what with others."""
+
+    said_N: Tensor
+    """The most probable next token with the row's own vector."""
+    counts_N: Tensor
+    """How many tokens behind the row's own are looked at."""
+    spliced: dict[str, Spliced]
+    """By ending of the measures."""
 
 
 def measure(bench: Bench) -> None:
     """Splice the rebuilt vectors, the mean direction, and the vectors rebuilt for other rows."""
     found, heldout = bench.found, bench.heldout
     norms_N1 = heldout.vectors_ND.norm(dim=-1, keepdim=True)
-    mean_ND = unit(bench.pair.card.require_stats().mean_D.float()[None]) * norms_N1
-    rebuilt_ND = unit(bench.rebuilt_ND) * norms_N1
-    own_N, later_N, counts_N, same_N = divergences(bench, rebuilt_ND)
-    found.mean("splice_kl", own_N)
-    found.mean("splice_kl_later", later_N, counts_N)
-    found.mean("splice_same_token", same_N)
-    found.mean("splice_kl_mean", divergences(bench, mean_ND)[0])
-    if bench.other_N is None:
-        found.leave_out(
-            ["splice_kl_other"], "all rows are of one document, so they cannot be exchanged between documents"
-        )
+    directions = {OWN: unit(bench.rebuilt_ND), MEAN: unit(bench.pair.card.require_stats().mean_D.float()[None])}
+    if bench.other_N is not None:
+        directions[OTHER] = directions[OWN][bench.other_N]
+    outcome = splice(bench, {ending: norms_N1 * direction for ending, direction in directions.items()})
+    own = outcome.spliced[OWN]
+    found.mean("splice_kl_later", own.later_N, outcome.counts_N)
+    found.mean("splice_same_token", (own.said_N == outcome.said_N).float())
+    for ending, spliced in outcome.spliced.items():
+        found.mean(f"splice_kl{ending}", spliced.kl_N)
+    if OTHER not in outcome.spliced:
+        found.leave_out([f"splice_kl{OTHER}", f"{SETTLED}{OTHER}", f"{ANSWERS}{OTHER}"], _ONE_DOCUMENT)
+    _measure_behaviour(bench, outcome)
+
+
+def _measure_behaviour(bench: Bench, outcome: Outcome) -> None:
+    """Add the share of what the target rightly says that it still says, where the truth settles what is right."""
+    found = bench.found
+    if bench.truths is None:
+        names = [f"{kind}{ending}" for kind in (SETTLED, ANSWERS) for ending in outcome.spliced]
+        found.leave_out(names, bench.why_no_truth)
         return
-    found.mean("splice_kl_other", divergences(bench, unit(rebuilt_ND[bench.other_N]) * norms_N1)[0])
+    settled = [
+        settled_token(bench.target, ids, position, truth)
+        for (ids, position), truth in zip(bench.places, bench.truths, strict=True)
+    ]
+    right = [row for row, token in enumerate(settled) if token is not None and token == int(outcome.said_N[row])]
+    for kind, rows in ((SETTLED, right), (ANSWERS, [row for row in right if tells_a_fact(bench.truths[row])])):
+        owners = [found.documents_N[row] for row in rows]
+        for ending, spliced in outcome.spliced.items():
+            kept = (spliced.said_N[rows] == outcome.said_N[rows]).float()
+            found.measures[f"{kind}{ending}"] = found.estimator.mean(f"{kind}{ending}", kept, owners)
 
 
-def divergences(bench: Bench, vectors_ND: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return what changes with these vectors in place of the rows' own, each of shape (N,).
+def settled_token(target: Target, ids: Sequence[int], position: int, truth: Truth) -> int | None:
+    """Return the token that follows a position where the truth settles the next word; None where it is open.
 
-    KL at the row's token, mean KL over the tokens behind it, how many of those there are, and whether the most probable next token
-    stays.
+    Words of a chat template stand between messages without the truth knowing of them, so the token has to begin the word.
     """
-    texts = [(ids[: position + 1 + LATER], position) for ids, position in bench.places]
-    own_N, later_N, counts_N, same_N = (torch.zeros(len(texts)) for _ in range(4))
+    word: str | None = truth["next"]["text"]
+    if word is None or position + 1 >= len(ids):
+        return None
+    piece = str(target.tokenizer.decode([ids[position + 1]])).lstrip(" ")
+    return ids[position + 1] if piece and word.startswith(piece) else None
+
+
+def tells_a_fact(truth: Truth) -> bool:
+    """Return whether the next word begins the value of a fact: it is an answer, a name or a thing, not a word that any text has."""
+    values = [*truth["facts"].values(), *truth["planned"].values()]
+    return any(value.split()[:1] == [truth["next"]["text"]] for value in values)
+
+
+def splice(bench: Bench, vectors: Mapping[str, Tensor]) -> Outcome:
+    """Run the target once as it is, and once with each of the vectors (N, D) in place of the rows' own."""
+    texts = [(list(ids[: position + 1 + LATER]), position) for ids, position in bench.places]
+    kl, later = ({ending: torch.zeros(len(texts)) for ending in vectors} for _ in range(2))
+    said = {ending: torch.zeros(len(texts), dtype=torch.long) for ending in vectors}
+    said_N, counts_N = torch.zeros(len(texts), dtype=torch.long), torch.zeros(len(texts))
     for start in range(0, len(texts), BATCH_ROWS):
         rows = slice(start, start + BATCH_ROWS)
-        ids, positions = [list(text) for text, _ in texts[rows]], torch.tensor([at for _, at in texts[rows]])
+        ids, positions = [text for text, _ in texts[rows]], torch.tensor([at for _, at in texts[rows]])
         before_BTV = _log_probs(bench, ids, positions, None)
-        after_BTV = _log_probs(bench, ids, positions, vectors_ND[rows])
-        kl_BT = (before_BTV.exp() * (before_BTV - after_BTV)).sum(dim=-1)
         lengths = torch.tensor([len(text) for text in ids])
-        behind_BT = torch.arange(kl_BT.shape[1])[None] < (lengths - positions)[:, None]
+        behind_BT = torch.arange(before_BTV.shape[1])[None] < (lengths - positions)[:, None]
         behind_BT[:, 0] = False
-        own_N[rows] = kl_BT[:, 0]
-        counts_N[rows] = behind_BT.sum(dim=1).float()
-        later_N[rows] = (kl_BT * behind_BT).sum(dim=1) / counts_N[rows].clamp_min(1)
-        same_N[rows] = (before_BTV[:, 0].argmax(dim=-1) == after_BTV[:, 0].argmax(dim=-1)).float()
-    return own_N, later_N, counts_N, same_N
+        counts_N[rows], said_N[rows] = behind_BT.sum(dim=1).float(), before_BTV[:, 0].argmax(dim=-1)
+        for ending, vectors_ND in vectors.items():
+            after_BTV = _log_probs(bench, ids, positions, vectors_ND[rows])
+            kl_BT = (before_BTV.exp() * (before_BTV - after_BTV)).sum(dim=-1)
+            kl[ending][rows] = kl_BT[:, 0]
+            later[ending][rows] = (kl_BT * behind_BT).sum(dim=1) / counts_N[rows].clamp_min(1)
+            said[ending][rows] = after_BTV[:, 0].argmax(dim=-1)
+    return Outcome(said_N, counts_N, {ending: Spliced(kl[ending], later[ending], said[ending]) for ending in vectors})
 
 
 @torch.no_grad()

@@ -55,17 +55,43 @@ def test_the_table_says_at_which_level_words_tell_the_truth(bench: Bench) -> Non
     """One line a level, with the claims that are true where their words are in the text and where they are not."""
     evidence.measure(bench)
     assert bench.found.tables["evidence"].rows == (
-        ("theme", 9, 1.0, 0.0, None, 1.0, 0.0),
-        ("entity", 9, 1.0, 1.0, 1.0, None, 1.0),
-        ("detail", 9, 1.0, 1.0, 1.0, None, 1.0),
+        ("theme", 9, 1.0, 0.0, None, 1.0, 0.0, 1.0),
+        ("entity", 9, 1.0, 1.0, 1.0, None, 1.0, 1.0),
+        ("detail", 9, 1.0, 1.0, 1.0, None, 1.0, 1.0),
     )
+
+
+def test_one_answer_for_all_is_no_where_most_claims_are_false(bench: Bench) -> None:
+    """Whoever calls every claim of a pair false that makes up animals and colours is right about these."""
+    bench.__dict__["truths"] = [{"facts": {"topic": "animals", "animal": "x", "colour": "y"}, "planned": {}}] * 9
+    evidence.measure(bench)
+    assert values(bench)["evidence_agreement_majority"] == pytest.approx(18 / 27)
+    assert [row[-1] for row in bench.found.tables["evidence"].rows] == [1.0, 1.0, 1.0]
+
+
+def test_words_are_held_against_one_answer_for_all_and_asked_for_an_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the rare false claims are those without words, words order them, and agree no more often than 'all true' does."""
+    toy.install(monkeypatch)
+    texts = [Evidence(f"The {truth['animal']} is {truth['colour']}.") for truth in TRUTHS]
+    monkeypatch.setattr(evidence, "surroundings", lambda _: texts)
+    bench = make_bench([text.replace("colour red", "colour cold") for text in TEXTS])
+    bench.pair.card = SimpleNamespace(data={"corpus": {"name": "toy"}})  # type: ignore[assignment]
+    evidence.measure(bench)
+    found = values(bench)
+    # Nine themes are true and have no words; nine animals are true and have them; of nine colours three are false, without words.
+    assert found["evidence_agreement_majority"] == pytest.approx(24 / 27)
+    assert found["evidence_agreement"] == pytest.approx(18 / 27)
+    assert found["evidence_auroc_detail"] == 1.0
+    assert found["evidence_auroc"] == pytest.approx((15 + 9 / 2) / 24)
+    assert (found["evidence_auroc_theme"], found["evidence_auroc_entity"]) == (None, None)
+    assert bench.found.tables["evidence"].rows[2][5:] == (0.0, 1.0, pytest.approx(6 / 9))
 
 
 def test_a_corpus_without_truth_has_evidence_and_no_agreement(bench: Bench) -> None:
     """What needs the truth is left out with its reason, the rest is measured."""
     bench.__dict__["truths"] = None
     evidence.measure(bench)
-    assert set(bench.found.left_out) == {"evidence_agreement", "evidence_agreement_chance"}
+    assert set(bench.found.left_out) == set(evidence.AGAINST_TRUTH)
     assert set(bench.found.measures) == NAMES - set(bench.found.left_out)
 
 
@@ -73,7 +99,7 @@ def test_one_document_has_no_control(bench: Bench) -> None:
     """Without another document nothing is said of another's text."""
     bench.heldout.document_ids[:] = ["d0"] * len(TEXTS)
     evidence.measure(bench)
-    assert set(bench.found.left_out) == {*evidence.OTHER, *evidence.AGREEMENT}
+    assert set(bench.found.left_out) == {*evidence.OTHER, *evidence.AGAINST_TRUTH}
     assert set(bench.found.measures) == set(evidence.OWN)
 
 
@@ -104,4 +130,4 @@ def test_a_judge_that_cannot_be_asked_leaves_the_rest(bench: Bench, monkeypatch:
     evidence.measure(bench)
     assert set(bench.found.left_out) == {*evidence.OWN, *evidence.OTHER}
     assert "it is silent" in bench.found.left_out["evidence_true"]
-    assert set(bench.found.measures) == {"evidence_agreement", "evidence_agreement_chance"}
+    assert set(bench.found.measures) == set(evidence.AGAINST_TRUTH)
