@@ -111,11 +111,11 @@ def fve_bars(measures: Mapping[str, Number]) -> Chart | None:
             shown = max(measure.value, floor)
             axes.barh(row, shown, height=0.62, color=color, alpha=1.0 if name == "fve" else 0.75)
             axes.plot([max(measure.low, floor), max(measure.high, floor)], [row, row], color=INK, linewidth=1.2)
-            axes.text(1.16, row, f"{measure.value:.2f}".replace("-", "−"), va="center", ha="right", color=INK)
+            axes.text(1.32, row, f"{measure.value:.2f}".replace("-", "−"), va="center", ha="right", color=INK)
         axes.set_yticks(range(len(names)), [REGISTRY[name].title for name in reversed(names)])
         axes.tick_params(axis="y", labelcolor=INK)
         axes.axvline(0, color=MUTED, linewidth=0.8)
-        axes.set_xlim(floor - 0.03, 1.17)
+        axes.set_xlim(floor - 0.03, 1.33)
         ticks = [tick for tick in (-1.0, -0.5, 0.0, 0.5, 1.0) if tick >= floor - 0.02]
         axes.set_xticks(ticks, [f"{tick:g}".replace("-", "−") for tick in ticks])
         axes.grid(axis="x")

@@ -46,10 +46,10 @@ def edits_chart(table: DataTable) -> Chart:
         _lines(axes, table.rows)
         for index, (_, kept, low, high) in enumerate(reversed(table.rows)):
             _bar(axes, index, kept, (low, high), floor=-1.0, color=MAIN)
-            axes.text(1.22, index, _written(kept), va="center", ha="right", color=INK)
+            axes.text(1.37, index, _written(kept), va="center", ha="right", color=INK)
         axes.axvline(0, color=MUTED, linewidth=0.8)
         axes.axvline(1, color=MUTED, linewidth=0.8, linestyle=(0, (4, 2)))
-        axes.set_xlim(-1.03, 1.23)
+        axes.set_xlim(-1.03, 1.38)
         axes.set_xticks([-1, -0.5, 0, 0.5, 1], ["−1", "−0.5", "0", "0.5", "1"])
         caption = f"{table.about} Bars that go below −1 are cut there."
         return Chart("edits", table.title, caption, as_svg(figure, "edits", "Share of FVE kept by edit"))
@@ -103,7 +103,7 @@ def recurrence_chart(table: DataTable) -> Chart:
         axes.set_axisbelow(True)
         legend(axes, tuple((others, color, "o", color) for others, color, _ in series))
         caption = (
-            "Share of the claims that is true, with 95\u00a0% intervals. How many claims that are stands in the table."
+            "Share of the claims that is true, with 95\u00a0% intervals. How many claims there are is in the table."
         )
         return Chart("recurrence", table.title, caption, as_svg(figure, "recurrence", "Share true by recurrence"))
 
@@ -143,7 +143,7 @@ def baselines_chart(table: DataTable) -> Chart:
             if row[8] is not None:
                 right.plot([float(row[8])], [index], marker="|", markersize=9, markeredgewidth=1.6, color=THIRD)
         left.axvline(0, color=MUTED, linewidth=0.8)
-        left.set_xlim(-1.05, 1.05)
+        left.set_xlim(-1.05, 1.2)
         left.set_xticks([-1, 0, 1], ["−1", "0", "1"])
         _percent(right, 1.04, few=True)
         left.set_title("FVE", color=MUTED, fontsize=FONT - 0.5)
@@ -157,7 +157,7 @@ def baselines_chart(table: DataTable) -> Chart:
 
 def _lines(axes: Any, rows: Sequence[Row], *, labelled: bool = True) -> None:
     """Give each row a line from top to bottom, with its first cell as label."""
-    labels = [str(row[0]) if labelled else "" for row in reversed(rows)]
+    labels = [str(row[0]).replace("_", " ") if labelled else "" for row in reversed(rows)]
     axes.set_yticks(range(len(rows)), labels)
     axes.tick_params(axis="y", labelcolor=INK)
     axes.set_ylim(-0.6, len(rows) - 0.4)

@@ -84,7 +84,7 @@ def test_only_training_rows_that_are_used_are_paid_for(bench: Any) -> None:
 
 def test_probes_say_nothing_of_a_slot_that_they_do_not_find_there(bench: Any) -> None:
     """Where training rows without a value look different, a probe names values for rows that have one and is silent on others."""
-    sunny, wet, absent = [5.0, 0, 0], [0, 5.0, 0], [0, 0, 5.0]
+    sunny, wet, absent = [5.0, 0, 0], [0, 5.0, 0], [5.0, 0, 5.0]  # an absent one looks sunny besides
     vectors_ND = torch.tensor([sunny, wet, absent, absent] * WEATHER)
     truths: list[dict[str, str] | None] = [{"sky": "sunny"}, {"sky": "wet"}, {}, {}]
     bench.training = rows(vectors_ND, ["a"] * len(vectors_ND), truths * WEATHER)

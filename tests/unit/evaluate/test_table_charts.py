@@ -75,7 +75,7 @@ def test_tables_with_a_chart_are_drawn() -> None:
     [
         ("signals", ["slot alone", "error alone", "all claims", "within a slot"]),
         ("recurrence", ["none", "all", "other samples", "neighbouring tokens"]),
-        ("tasks", ["next_text", "83 %", "by lot", "before RL"]),
+        ("tasks", ["next text", "83 %", "by lot", "before RL"]),
         ("baselines", ["this pair", "logit lens", "claims true", "no claims"]),
     ],
 )
