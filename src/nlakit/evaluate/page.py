@@ -6,8 +6,10 @@ documents and explanations are escaped by the template engine.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import resources
 from importlib.metadata import version
+from itertools import product
 from typing import Any
 
 import yaml
@@ -104,15 +106,18 @@ def _context(data: ReportData) -> dict[str, Any]:
 
 
 def _columns(evaluation: Evaluation) -> list[list[Chart]]:
-    """Return the charts of the results in two columns of about one height, each chart where there is more room."""
+    """Return the charts of the results in two columns, shared out so that the columns end at about one height."""
     first = (fve_bars(evaluation.numbers), slot_dots(evaluation.slots), level_bars(evaluation.levels))
-    columns: list[list[Chart]] = [[], []]
-    heights = [0.0, 0.0]
-    for chart in (*first, *charts_of(evaluation.tables)):
-        if chart is not None:
-            shorter = heights.index(min(heights))
-            columns[shorter].append(chart)
-            heights[shorter] += chart.height + CAPTION
+    charts = [chart for chart in (*first, *charts_of(evaluation.tables)) if chart is not None]
+
+    def unevenness(rights: Sequence[bool]) -> float:
+        signed = zip(charts, rights, strict=True)
+        return abs(sum((chart.height + CAPTION) * (-1 if right else 1) for chart, right in signed))
+
+    # Nine charts at most are a few hundred ways at most; the first stays at the left, where reading begins.
+    ways = ((False, *rights) for rights in product((True, False), repeat=max(0, len(charts) - 1)))
+    sides = min(ways, key=unevenness) if charts else ()
+    columns = ([chart for chart, right in zip(charts, sides, strict=True) if right is side] for side in (False, True))
     return [column for column in columns if column]
 
 

@@ -44,14 +44,17 @@ def edits_chart(table: DataTable) -> Chart:
     with drawing() as draw:
         figure, axes = draw(30 + 19 * len(table.rows))
         _lines(axes, table.rows)
+        least = min(float(value) for row in table.rows for value in (row[1], row[2], 0.0) if value is not None)
+        floor = max(-1.0, least)
         for index, (_, kept, low, high) in enumerate(reversed(table.rows)):
-            _bar(axes, index, kept, (low, high), floor=-1.0, color=MAIN)
+            _bar(axes, index, kept, (low, high), floor=floor, color=MAIN)
             axes.text(1.37, index, _written(kept), va="center", ha="right", color=INK)
         axes.axvline(0, color=MUTED, linewidth=0.8)
         axes.axvline(1, color=MUTED, linewidth=0.8, linestyle=(0, (4, 2)))
-        axes.set_xlim(-1.03, 1.38)
-        axes.set_xticks([-1, -0.5, 0, 0.5, 1], ["−1", "−0.5", "0", "0.5", "1"])
-        caption = f"{table.about} Bars that go below −1 are cut there."
+        axes.set_xlim(floor - 0.03, 1.38)
+        ticks = [tick for tick in (-1, -0.5, 0, 0.5, 1) if tick >= floor]
+        axes.set_xticks(ticks, [f"{tick:g}".replace("-", "−") for tick in ticks])
+        caption = table.about + (" Bars that go below −1 are cut there." if least < -1 else "")
         return Chart("edits", table.title, caption, as_svg(figure, "edits", "Share of FVE kept by edit"))
 
 
