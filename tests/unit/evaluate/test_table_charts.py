@@ -87,6 +87,16 @@ def test_charts_name_what_they_show(key: str, words: list[str]) -> None:
     assert not [color for color in _VARIABLES if color in chart.svg]
 
 
+def test_an_axis_of_edits_reaches_as_far_down_as_needed() -> None:
+    """Where every edit leaves something, no room is wasted below 0 and nothing is said of bars that are cut."""
+    (chart,) = charts_of({"edits": EDITS.model_copy(update={"rows": EDITS.rows[:1]})})
+    assert ">−1<" not in chart.svg
+    assert "cut there" not in chart.caption
+    (cut,) = charts_of({"edits": EDITS})
+    assert ">−1<" in cut.svg
+    assert "cut there" in cut.caption
+
+
 def test_a_signal_worse_than_chance_is_inside_its_chart() -> None:
     """The axis of AUROC reaches below the least value that there is."""
     (chart,) = charts_of({"signals": SIGNALS})
