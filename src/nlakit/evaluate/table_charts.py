@@ -106,8 +106,8 @@ def recurrence_chart(table: DataTable) -> Chart:
         axes.set_axisbelow(True)
         legend(axes, tuple((others, color, "o", color) for others, color, _ in series))
         caption = (
-            "Share of the claims that is true, with 95\u00a0% intervals. Details recur less from token to token than themes do, true or "
-            "not: the table has them alone, and the number of claims."
+            "Share of the claims that is true, with 95\u00a0% intervals. Details recur less from token to token than themes do, "
+            "true or not: the table has them alone, and the number of claims."
         )
         return Chart("recurrence", table.title, caption, as_svg(figure, "recurrence", "Share true by recurrence"))
 
