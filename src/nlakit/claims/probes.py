@@ -43,6 +43,8 @@ MANY_VALUES_PENALTY = 1.0
 VALIDATION_SHARE = 0.2
 MIN_ROWS = 20
 """A slot with fewer training positions gets no probe: the vector counts as not holding it."""
+NOT_THERE = "(not there)"
+"""What stands for the value of a slot at a row that has none, for probes that may also say so: :func:`with_absence`."""
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -178,6 +180,16 @@ def fit_probes(vectors_ND: Tensor, facts_N: Sequence[Facts], documents_N: Sequen
         with _one_thread():
             probes[slot] = _fit_slot(slot, standard_ND[rows], values, held_back, regression)
     return Probes(center_D, scale_D, probes, len(vectors_ND))
+
+
+def with_absence(facts_N: Sequence[Facts]) -> list[dict[str, str]]:
+    """Give every row ``NOT_THERE`` in each slot that it has no value for.
+
+    A probe fitted on that is not forced to name a value. A slot that has a value in fewer than ``MIN_ROWS`` rows is left out.
+    """
+    counts = Counter(slot for facts in facts_N for slot in facts)
+    slots = sorted(slot for slot, count in counts.items() if count >= MIN_ROWS)
+    return [{slot: facts.get(slot, NOT_THERE) for slot in slots} for facts in facts_N]
 
 
 def _fit_slot(

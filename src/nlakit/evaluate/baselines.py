@@ -5,13 +5,14 @@ Axes: N rows, M training rows, D vector width, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from nlakit.claims.probes import NOT_THERE, fit_probes, with_absence
 from nlakit.config import TargetConfig
 from nlakit.data.annotate import ask_for_free
 from nlakit.data.teachers import Source, load_teacher
@@ -30,10 +31,9 @@ LENS_WORDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One way to read vectors."""
+    """One way to read vectors; what it is stands in ``nlakit.evaluate.definitions.baselines``."""
 
     name: str
-    about: str
     explain: Callable[[Bench], list[Explanation] | None]
     """Returns None where it cannot be done; the reason is in ``needs``."""
     needs: str = ""
@@ -77,18 +77,27 @@ def warm_start(bench: Bench) -> list[Explanation] | None:
 
 
 def nearest(bench: Bench) -> list[Explanation] | None:
-    """Give the teacher's text of the training row with the nearest vector, by cosine."""
-    written = _training_texts(bench)
-    if written is None or bench.training is None:
+    """Give what the pair writes of the training row with the nearest vector.
+
+    The pair's own words and not the teacher's: where the recipe grounds, nobody keeps the grounded texts of these rows, and the
+    teacher's whole texts are no fair stand-in for what the pair was taught.
+    """
+    return None if bench.training is None else _own_words(bench, bench.training, _nearest_rows(bench, bench.training))
+
+
+def nearest_teacher(bench: Bench) -> list[Explanation] | None:
+    """Give the teacher's whole text of the training row with the nearest vector: what can be said without any pair."""
+    if bench.training is None:
         return None
-    cosines_NM = unit(bench.heldout.vectors_ND) @ unit(bench.training.vectors_ND).T
-    return [written[place] for place in cosines_NM.argmax(dim=1).tolist()]
+    chosen_N = _nearest_rows(bench, bench.training)
+    used = sorted(set(chosen_N))
+    written = explained_by_teacher(bench, bench.training.take(used))
+    return None if written is None else _handed_out(chosen_N, used, written)
 
 
 def similar_text(bench: Bench) -> list[Explanation] | None:
-    """Give the teacher's text of the training row with the most similar text, by the cosine of TF-IDF: no vector is read."""
-    written = _training_texts(bench)
-    if written is None or bench.training is None:
+    """Give what the pair writes of the training row with the most similar text, by the cosine of TF-IDF."""
+    if bench.training is None:
         return None
     try:
         from sklearn.feature_extraction.text import TfidfVectorizer
@@ -98,15 +107,27 @@ def similar_text(bench: Bench) -> list[Explanation] | None:
     # One-letter words and marks count in short texts.
     weigher = TfidfVectorizer(tokenizer=str.split, token_pattern=None, sublinear_tf=True).fit(others)
     closeness_NM = weigher.transform(contexts) @ weigher.transform(others).T
-    return [written[int(place)] for place in np.asarray(closeness_NM.argmax(axis=1)).ravel()]
+    chosen_N = np.asarray(closeness_NM.argmax(axis=1)).ravel().tolist()
+    return _own_words(bench, bench.training, chosen_N)
 
 
 def probes(bench: Bench) -> list[Explanation] | None:
-    """Say what linear probes find in the vector: every slot whose likeliest value is held."""
+    """Say what linear probes find in the vector: every slot that they find there, with its likeliest value.
+
+    Other than the probes of ``bench.probes``, which are only asked where a slot has a value, these must find out for themselves
+    whether it has one.
+    """
     speaker: object = bench.reader
-    if bench.probes is None or not isinstance(speaker, Speaker):
+    if bench.training is None or bench.reader is None or not isinstance(speaker, Speaker):
         return None
-    return [_said(speaker.say(values)) for values in bench.probes.values(bench.heldout.vectors_ND, HELD_ABOVE)]
+    truths = bench.training.truths()
+    known = [row for row, truth in enumerate(truths) if truth is not None]
+    facts = with_absence([bench.reader.facts(truth) for truth in truths if truth is not None])
+    documents = bench.training.document_ids
+    fitted = fit_probes(bench.training.vectors_ND[known], facts, [documents[row] for row in known], bench.config.seed)
+    found_N = fitted.values(bench.heldout.vectors_ND, HELD_ABOVE)
+    there_N = [{slot: value for slot, value in found.items() if value != NOT_THERE} for found in found_N]
+    return [_said(speaker.say(there)) for there in there_N]
 
 
 def teacher(bench: Bench) -> list[Explanation] | None:
@@ -130,8 +151,24 @@ def explained_by_teacher(bench: Bench, rows: Rows) -> list[Explanation] | None:
         return None
 
 
-def _training_texts(bench: Bench) -> list[Explanation] | None:
-    return None if bench.training is None else explained_by_teacher(bench, bench.training)
+def _nearest_rows(bench: Bench, training: Rows) -> list[int]:
+    """Return for each held-out row the training row with the nearest vector."""
+    cosines_NM = unit(bench.heldout.vectors_ND) @ unit(training.vectors_ND).T
+    places: list[int] = cosines_NM.argmax(dim=1).tolist()
+    return places
+
+
+def _own_words(bench: Bench, training: Rows, chosen_N: Sequence[int]) -> list[Explanation]:
+    """Let the pair write of the chosen training rows, at the temperature at which it writes of held-out ones."""
+    used = sorted(set(chosen_N))
+    written = bench.explain("training rows", training.vectors_ND[used])
+    return _handed_out(chosen_N, used, [output.explanation for output in written])
+
+
+def _handed_out(chosen_N: Sequence[int], used: Sequence[int], written: Sequence[Explanation]) -> list[Explanation]:
+    """Return the text of the chosen row for each held-out row; ``written`` holds those of the rows ``used``."""
+    texts = dict(zip(used, written, strict=True))
+    return [texts[row] for row in chosen_N]
 
 
 def _said(text: str) -> Explanation:
@@ -139,18 +176,18 @@ def _said(text: str) -> Explanation:
 
 
 _TEACHER = "the teacher cannot be asked again without cost, or is not known"
+_NO_ROWS = "no training rows can be built again"
 METHODS: Mapping[str, Method] = {
     method.name: method
     for method in (
-        Method("logit_lens", "likeliest words of the target's output layer for the vector", logit_lens),
-        Method("untrained", "the target itself in the verbalizer's prompt, untrained", untrained),
-        Method("warm_start", "taught the teacher's text, no reconstructor", warm_start, "no earlier weights are kept"),
-        Method("nearest", "the teacher's text of the training row with the nearest vector", nearest, _TEACHER),
-        Method("probes", "what linear probes find", probes, "the corpus does not know its truth, or cannot say it"),
-        Method(
-            "similar_text", "the teacher's text of the training row with the most similar text", similar_text, _TEACHER
-        ),
-        Method("teacher", "the teacher, who sees the text and not the vector", teacher, _TEACHER),
+        Method("logit_lens", logit_lens),
+        Method("untrained", untrained),
+        Method("warm_start", warm_start, "no earlier weights are kept"),
+        Method("nearest", nearest, _NO_ROWS),
+        Method("nearest_teacher", nearest_teacher, _TEACHER),
+        Method("probes", probes, "the corpus does not know its truth, or cannot say it"),
+        Method("similar_text", similar_text, _NO_ROWS),
+        Method("teacher", teacher, _TEACHER),
     )
 }
 """Every method by name, from the least to the most informed."""

@@ -54,6 +54,12 @@ class Chart:
     svg: str
     narrow: bool = False
 
+    @property
+    def height(self) -> float:
+        """Height of the drawing in points."""
+        found = re.search(r'viewBox="0 0 [\d.]+ ([\d.]+)"', self.svg)
+        return float(found[1]) if found else 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class Series:
@@ -105,11 +111,11 @@ def fve_bars(measures: Mapping[str, Number]) -> Chart | None:
             shown = max(measure.value, floor)
             axes.barh(row, shown, height=0.62, color=color, alpha=1.0 if name == "fve" else 0.75)
             axes.plot([max(measure.low, floor), max(measure.high, floor)], [row, row], color=INK, linewidth=1.2)
-            axes.text(1.16, row, f"{measure.value:.2f}".replace("-", "−"), va="center", ha="right", color=INK)
+            axes.text(1.32, row, f"{measure.value:.2f}".replace("-", "−"), va="center", ha="right", color=INK)
         axes.set_yticks(range(len(names)), [REGISTRY[name].title for name in reversed(names)])
         axes.tick_params(axis="y", labelcolor=INK)
         axes.axvline(0, color=MUTED, linewidth=0.8)
-        axes.set_xlim(floor - 0.03, 1.17)
+        axes.set_xlim(floor - 0.03, 1.33)
         ticks = [tick for tick in (-1.0, -0.5, 0.0, 0.5, 1.0) if tick >= floor - 0.02]
         axes.set_xticks(ticks, [f"{tick:g}".replace("-", "−") for tick in ticks])
         axes.grid(axis="x")
@@ -150,9 +156,7 @@ def slot_dots(slots: Sequence[SlotRow]) -> Chart | None:
         axes.grid(axis="x")
         axes.set_axisbelow(True)
         axes.spines["left"].set_visible(False)
-        _legend(
-            axes, (("claims true", MAIN, "o", MAIN), ("probe", SECOND, "o", PAPER), ("guessing", MUTED, "|", MUTED))
-        )
+        legend(axes, (("claims true", MAIN, "o", MAIN), ("probe", SECOND, "o", PAPER), ("guessing", MUTED, "|", MUTED)))
         caption = (
             "Where the dot lies at the ring, the words are as true as the vector allows. Left of it, they waste what is there. "
             "A ring at the tick means that the vector does not hold the fact: then every claim about it is a guess. In brackets: "
@@ -185,7 +189,7 @@ def level_bars(levels: Sequence[LevelRow]) -> Chart | None:
         for side in ("left", "bottom"):
             axes.spines[side].set_visible(False)
         words = (("true", TRUE), ("false, related", RELATED), ("false, unrelated", UNRELATED))
-        _legend(axes, tuple((label, color, "s", color) for label, color in words))
+        legend(axes, tuple((label, color, "s", color) for label, color in words))
         caption = "Theme is what the text is about, entity who or what is in it, detail a particular of them. In brackets: claims."
         return Chart("levels", "How the claims were judged", caption, as_svg(figure, "levels", "Shares of verdicts"))
 
@@ -312,7 +316,7 @@ def _level_lines(axes: Any, levels: Sequence[str]) -> None:
             start = index
 
 
-def _legend(axes: Any, entries: Sequence[tuple[str, str, str, str]]) -> None:
+def legend(axes: Any, entries: Sequence[tuple[str, str, str, str]]) -> None:
     """Put a legend of (label, colour, marker, fill) above the axes."""
     for label, color, marker, fill in entries:
         axes.plot(

@@ -48,6 +48,7 @@ def prediction_rows(prediction: Prediction) -> list[dict[str, Any]]:
             "split": prediction.measures[name].split,
             "definition": REGISTRY[name].definition,
             "baseline": REGISTRY[name].baseline,
+            "cost": REGISTRY[name].cost,
         }
         for name in in_registry_order(measures)
     ]

@@ -6,8 +6,10 @@ documents and explanations are escaped by the template engine.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import resources
 from importlib.metadata import version
+from itertools import product
 from typing import Any
 
 import yaml
@@ -27,6 +29,9 @@ from nlakit.evaluate.verdict import TRUST_WORDS, Summary, TrustLine, interval, n
 
 SIGNS = {"true": "✓", "related": "≈", "unrelated": "✗"}
 """Signs beside the colours of verdicts, for readers who do not see colours."""
+
+CAPTION = 70.0
+"""Height of a chart's heading and caption on the page, in points: enough to tell which column has more room."""
 
 OUTCOMES = {
     "no_closing_tag": "The output stopped without closing the explanation; it counts as failed.",
@@ -48,17 +53,7 @@ def _context(data: ReportData) -> dict[str, Any]:
     """Return everything that the template shows, in its order."""
     evaluation = data.evaluation
     summary = summarise(evaluation) if evaluation else Summary(unmeasured(data), (), (), ())
-    numbers = evaluation.numbers if evaluation else {}
-    # Two columns: the chart of slots grows with their number and stands alone in the second one.
-    columns = (
-        (
-            (fve_bars(numbers), level_bars(evaluation.levels), *charts_of(evaluation.tables)),
-            (slot_dots(evaluation.slots),),
-        )
-        if evaluation
-        else ()
-    )
-    result_charts = [drawn for column in columns if (drawn := [_drawn(chart) for chart in column if chart is not None])]
+    result_charts = [[_drawn(chart) for chart in column] for column in _columns(evaluation)] if evaluation else []
     training = [_drawn(chart) for chart in training_charts(data.metrics)]
     documents = [cut_document(document) for document in evaluation.shown] if evaluation else []
     context = {
@@ -108,6 +103,22 @@ def _context(data: ReportData) -> dict[str, Any]:
         ("slots", "Facts", "slots"), ("tables", "Tables", "tables"), ("records", "How it was made", "made"),
     )  # fmt: skip
     return context | {"sections": [(anchor, label) for key, label, anchor in named if context[key]]}
+
+
+def _columns(evaluation: Evaluation) -> list[list[Chart]]:
+    """Return the charts of the results in two columns, shared out so that the columns end at about one height."""
+    first = (fve_bars(evaluation.numbers), slot_dots(evaluation.slots), level_bars(evaluation.levels))
+    charts = [chart for chart in (*first, *charts_of(evaluation.tables)) if chart is not None]
+
+    def unevenness(rights: Sequence[bool]) -> float:
+        signed = zip(charts, rights, strict=True)
+        return abs(sum((chart.height + CAPTION) * (-1 if right else 1) for chart, right in signed))
+
+    # Nine charts at most are a few hundred ways at most; the first stays at the left, where reading begins.
+    ways = ((False, *rights) for rights in product((True, False), repeat=max(0, len(charts) - 1)))
+    sides = min(ways, key=unevenness) if charts else ()
+    columns = ([chart for chart, right in zip(charts, sides, strict=True) if right is side] for side in (False, True))
+    return [column for column in columns if column]
 
 
 def _missing_sentence(data: ReportData) -> list[str]:
@@ -202,6 +213,7 @@ def _groups(evaluation: Evaluation) -> list[dict[str, Any]]:
                 "n": f"{numbers[name].n:,}",
                 "definition": definition.definition,
                 "baseline": definition.baseline,
+                "cost": definition.cost,
             }
         )
     return [{"name": name, "rows": rows} for name, rows in groups.items()]

@@ -105,7 +105,8 @@ def as_markdown(data: ReportData) -> str:
 def with_definition(measure: Measure, name: str) -> dict[str, Any]:
     """Return a measure for programs, with what it is."""
     definition = REGISTRY[name]
-    return {**plain(measure), "unit": definition.unit, "definition": definition.definition}
+    texts = {key: getattr(definition, key) for key in ("unit", "definition", "baseline", "cost")}
+    return {**plain(measure), **texts}
 
 
 def _summary_lines(evaluation: Evaluation) -> list[str]:

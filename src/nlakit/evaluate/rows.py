@@ -66,6 +66,10 @@ class Rows:
         """The document of each row."""
         return self.column("document_id")
 
+    def take(self, rows: Sequence[int]) -> Rows:
+        """Return some rows, in the order given."""
+        return Rows(self.vectors_ND[list(rows)], self.table.take(list(rows)), self.documents)
+
     def truths(self) -> list[Truth | None]:
         """What is true at each row's position, None where the corpus does not know."""
         return [None if text is None else json.loads(text) for text in self.column("truth")]

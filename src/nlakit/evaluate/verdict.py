@@ -21,6 +21,9 @@ BELIEVE_FROM = 0.8
 """A kind of claim may be believed when the lower end of its share of true claims is at least this."""
 LEAD_FROM = 0.5
 """From this share on a kind of claim is a lead to check; below it, a guess."""
+KEPT_FROM = 0.75
+"""Below this share of FVE, what an edit of the words leaves is called a private code; so is what the reconstructor from before
+reinforcement learning makes of the words. The paper's pairs keep 0.76 and more of every paraphrase and 0.93 of a shuffle."""
 
 Trust = Literal["believe", "check", "guess"]
 TRUST_WORDS: dict[Trust, str] = {"believe": "believe", "check": "a lead, check it", "guess": "a guess"}
@@ -86,6 +89,8 @@ def summarise(evaluation: Measured) -> Summary:
     sentences = [
         _fve_sentence(evaluation),
         _training_sentence(measures),
+        _code_sentence(measures),
+        _drift_sentence(measures),
         _truth_sentence(evaluation),
         _silence_sentence(measures),
     ]
@@ -125,6 +130,8 @@ def _headline(measures: Measures) -> str:
         return "The words carry no more than no vector, or no words, would: this pair is broken."
     carried = next(words for bound, words in _FVE_WORDS if measures["fve"].value >= bound)
     head = f"The words carry {carried} of what tells one vector from another"
+    if _coded(measures):
+        head += ", much of it in a private code"
     if not _known(measures, "claims_true"):
         return f"{head}; whether they are true is not known."
     true = measures["claims_true"]
@@ -170,6 +177,43 @@ def _training_sentence(measures: Measures) -> str | None:
     if _known(measures, "fve_gain"):
         text += f". Row by row the gain is {number(measures, 'fve_gain')} ({interval(measures, 'fve_gain')})"
     return text + "."
+
+
+def _coded(measures: Measures) -> list[str]:
+    """Return the edits that keep the meaning of the words and do not keep their FVE."""
+    edits = ("fve_kept_paraphrase_heavy", "fve_kept_shuffle")
+    return [name for name in edits if name in measures and measures[name].value < KEPT_FROM]
+
+
+def _code_sentence(measures: Measures) -> str | None:
+    """Warn that the reconstructor reads the form of the words more than what they mean."""
+    when = {
+        "fve_kept_paraphrase_heavy": "when the same is said in other words",
+        "fve_kept_shuffle": "when sentences and clauses are put in random order",
+    }
+    found = [f"only {number(measures, name)} of FVE is left {when[name]}" for name in _coded(measures)]
+    if not found:
+        return None
+    text = f"Warning: {' and '.join(found)} (we warn below {format_value(KEPT_FROM, 'fraction')})"
+    return f"{text}. What the words mean to a reader is not all that the reconstructor reads in them: part of it is a private code."
+
+
+def _drift_sentence(measures: Measures) -> str | None:
+    """Warn that the reconstructor from before reinforcement learning makes much less of the words."""
+    names = ("fve", "fve_frozen_reconstructor")
+    if not _known(measures, *names) or measures["fve"].value <= 0:
+        return None
+    joint, frozen = (measures[name].value for name in names)
+    if frozen >= KEPT_FROM * joint:
+        return None
+    text = (
+        f"Warning: read by the reconstructor from before reinforcement learning the same words give FVE "
+        f"{number(measures, names[1])}, less than {format_value(KEPT_FROM, 'fraction')} of {number(measures, names[0])}"
+    )
+    if _known(measures, "fve_warm_start") and frozen < measures["fve_warm_start"].value:
+        before = number(measures, "fve_warm_start")
+        return f"{text}, and less than the words of its own time gave it ({before}): the words have drifted into a private code."
+    return f"{text}. Much of what the words carry is understood only by the reconstructor that was trained beside them."
 
 
 def _truth_sentence(evaluation: Measured) -> str | None:

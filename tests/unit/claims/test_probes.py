@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nlakit.claims.probes import MIN_ROWS, FactCheck, fit_probes
+from nlakit.claims.probes import MIN_ROWS, NOT_THERE, FactCheck, fit_probes, with_absence
 from nlakit.errors import InputError, MissingExtraError
 
 
@@ -121,3 +121,9 @@ def test_arguments_of_different_length_are_refused() -> None:
     vectors_ND, facts, documents = rows(40, 0)
     with pytest.raises(InputError, match="40 vectors, 39 sets of facts and 40 document ids"):
         fit_probes(vectors_ND, facts[:-1], documents)
+
+
+def test_absence_is_a_value_for_slots_that_are_seen_often_enough() -> None:
+    """A row without a value gets the one that says so; a slot with too few values to learn from is not spoken of at all."""
+    facts = [{"mood": "sad", "rare": "x"}, *[{"mood": "glad"}] * (MIN_ROWS - 1), {}]
+    assert with_absence(facts) == [{"mood": "sad"}, *[{"mood": "glad"}] * (MIN_ROWS - 1), {"mood": NOT_THERE}]

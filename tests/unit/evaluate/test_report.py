@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.unit.evaluate.fabricated import evaluation, metrics, report_data, shown_documents
+from tests.unit.evaluate.test_table_charts import TABLES
 
 from nlakit.config import Recipe
 from nlakit.errors import RunError
@@ -17,7 +18,7 @@ from nlakit.evaluate import report
 from nlakit.evaluate.contents import collect
 from nlakit.evaluate.evaluation import Evaluation
 from nlakit.evaluate.measures import REGISTRY
-from nlakit.evaluate.page import as_html
+from nlakit.evaluate.page import _columns, as_html
 from nlakit.progress import Progress
 from nlakit.runs import RunFolder
 
@@ -76,7 +77,17 @@ def test_the_page_has_every_part() -> None:
     for name in evaluation().measures:
         assert name in text
     assert REGISTRY["fve"].definition in text
+    assert f"Costs: {REGISTRY['fve'].cost}." in text
     assert page.count("<svg") == 13
+
+
+def test_charts_fill_two_columns_of_about_one_height() -> None:
+    """However many charts there are, none stands alone beside a long empty column."""
+    tables = {key: table for key, table in TABLES.items() if key != "edits"}
+    columns = _columns(evaluation(tables=tables))
+    heights = [sum(chart.height for chart in column) for column in columns]
+    assert sum(map(len, columns)) == 3 + len(tables)
+    assert abs(heights[0] - heights[1]) < 250
 
 
 def test_links_inside_the_page_lead_somewhere() -> None:
@@ -131,8 +142,10 @@ def test_three_files_that_agree(tmp_path: Path) -> None:
     """Page, text and data carry the same headline."""
     page = report.write_report(report_data(), tmp_path)
     data = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
-    assert data["measures"]["fve"] | {"definition": ""} == {
-        "value": 0.873, "low": 0.861, "high": 0.884, "n": 1000, "split": "heldout", "unit": "FVE", "definition": "",
+    definition = REGISTRY["fve"]
+    assert data["measures"]["fve"] == {
+        "value": 0.873, "low": 0.861, "high": 0.884, "n": 1000, "split": "heldout", "unit": "FVE",
+        "definition": definition.definition, "baseline": definition.baseline, "cost": definition.cost,
     }  # fmt: skip
     for path in (page, tmp_path / "report.md"):
         assert data["headline"] in path.read_text(encoding="utf-8")

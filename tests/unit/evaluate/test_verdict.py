@@ -105,6 +105,44 @@ def test_a_verbalizer_that_does_not_use_its_vector_fails_its_check() -> None:
     ]
 
 
+def test_words_that_only_carry_in_their_own_form_are_called_a_private_code() -> None:
+    """Headline and sentence warn where little FVE is left of a paraphrase or a shuffle, and name the bound; else neither does."""
+    coded = summarise(with_measures(fve_kept_paraphrase_heavy=(0.31, 0.28, 0.34), fve_kept_shuffle=(0.74, 0.72, 0.76)))
+    assert ", much of it in a private code, but only 41" in coded.headline
+    warning = next(sentence for sentence in coded.sentences if sentence.startswith("Warning"))
+    assert "only 31\u00a0% of FVE is left when the same is said in other words and only 74\u00a0%" in warning
+    assert "(we warn below 75\u00a0%)" in warning
+    fine = summarise(with_measures(fve_kept_paraphrase_heavy=(0.76, 0.74, 0.78), fve_kept_shuffle=(0.97, 0.96, 0.98)))
+    assert "code" not in " ".join((fine.headline, *fine.sentences))
+
+
+@pytest.mark.parametrize(
+    ("frozen", "before", "words"),
+    [
+        (
+            0.60,
+            0.812,
+            "less than the words of its own time gave it (0.81): the words have drifted into a private code.",
+        ),
+        (0.60, 0.500, "understood only by the reconstructor that was trained beside them."),
+        (0.66, 0.812, None),
+    ],
+)
+def test_words_that_the_earlier_reconstructor_does_not_understand(
+    frozen: float, before: float, words: str | None
+) -> None:
+    """Below three quarters of FVE a sentence warns, and speaks of drift where the old words gave the old reconstructor more."""
+    summary = summarise(
+        with_measures(
+            fve_frozen_reconstructor=(frozen, frozen - 0.01, frozen + 0.01),
+            fve_warm_start=(before, before - 0.01, before + 0.01),
+        )
+    )
+    found = [sentence for sentence in summary.sentences if sentence.startswith("Warning")]
+    assert len(found) == (words is not None)
+    assert all(sentence.endswith(words or "") for sentence in found)
+
+
 def test_nothing_measured() -> None:
     """An evaluation without a headline number has no verdict."""
     assert summarise(evaluation(measures={})).headline == "Nothing was measured."

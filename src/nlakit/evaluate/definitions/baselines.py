@@ -2,81 +2,112 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from nlakit.evaluate.definitions.definition import MeasureDefinition
 
 BASELINES = "Other ways to read the same vectors"
 
-_METHODS: dict[str, tuple[str, str, str]] = {
-    "logit_lens": (
+_ROWS = "the vectors of some thousand training rows"
+_OWN_WORDS = f"one sampled text a training row that is used, and {_ROWS}"
+
+
+@dataclass(frozen=True, slots=True)
+class MethodDefinition:
+    """What one way to read vectors is."""
+
+    title: str
+    said: str
+    """The words that it gives."""
+    cost: str
+    mind: str = ""
+    """What to mind when the pair is held against it."""
+
+
+METHODS: dict[str, MethodDefinition] = {
+    "logit_lens": MethodDefinition(
         "logit lens",
         "the five likeliest words of the target's output layer for the vector",
         "one pass of the output layer a row",
     ),
-    "untrained": (
+    "untrained": MethodDefinition(
         "SelfIE / Patchscopes",
         "the target itself reads the vector in the verbalizer's prompt, untrained",
         "one greedy text a row",
     ),
-    "warm_start": (
+    "warm_start": MethodDefinition(
         "warm start only",
         "the verbalizer that was taught the teacher's text, before any reconstructor had a say",
         "one sampled text a row",
     ),
-    "nearest": (
-        "nearest training row",
-        "the teacher's text of the training row with the nearest vector",
-        "the teacher's text of some thousand training rows",
+    "nearest": MethodDefinition(
+        "nearest row, pair's words",
+        "what the pair itself writes of the training row whose vector is nearest by cosine",
+        _OWN_WORDS,
+        "only what the pair reads in the row's own vector and not in a neighbour's can put it above this",
     ),
-    "probes": (
+    "nearest_teacher": MethodDefinition(
+        "nearest row, teacher's words",
+        "the teacher's whole text of the training row whose vector is nearest by cosine",
+        f"one teacher's explanation a training row that is used, and {_ROWS}",
+        "it needs no pair. Where the recipe grounds the teacher's text, the pair was taught less than this, which counts against "
+        "this method in FVE and in claims that are true; the nearest row in the pair's words is free of that",
+    ),
+    "probes": MethodDefinition(
         "linear probes",
-        "every slot whose likeliest value by a linear probe has more than one half, put into words",
-        "one linear probe a slot",
+        "every slot that a linear probe finds to be there, with its value: the probes have the class 'not there' beside the "
+        "values, and a value is said that goes more than half of the way from its frequency to certainty",
+        "one linear probe a slot, fitted on some thousand training rows and their truth",
+        "the probes are taught the truth, which no pair is, and know the list of values",
     ),
-    "similar_text": (
+    "similar_text": MethodDefinition(
         "most similar text",
-        "the teacher's text of the training row whose text is most similar by TF-IDF; no vector is read",
-        "the teacher's text of some thousand training rows",
+        "what the pair itself writes of the training row whose text is most similar by TF-IDF; the row's own vector is not read",
+        _OWN_WORDS,
+        "it shows what the text alone gives away",
     ),
-    "teacher": (
+    "teacher": MethodDefinition(
         "teacher",
-        "the teacher's text of the row itself, which sees the text and not the vector",
+        "the teacher's whole text of the row itself, which sees the text and not the vector",
         "one teacher's explanation a row",
     ),
 }
-"""Title, what is said, and what it costs, of each method."""
+"""Every method by name, from the least to the most informed."""
 
 
-def _of(method: str) -> tuple[MeasureDefinition, ...]:
+def _of(name: str) -> tuple[MeasureDefinition, ...]:
     """Return the definitions of what is measured of one method."""
-    title, about, cost = _METHODS[method]
+    method = METHODS[name]
+    mind = f"; {method.mind}" if method.mind else ""
     return (
         MeasureDefinition(
-            f"fve_of_{method}",
-            f"FVE, {title}",
-            f"FVE of the pair's reconstructor on other words: {about}. It was not trained on such text, which counts against "
+            f"fve_of_{name}",
+            f"FVE, {method.title}",
+            f"FVE of the pair's reconstructor on other words: {method.said}. It was not trained on such text, which counts against "
             "methods of another wording.",
-            "fve: what the pair's own words reach",
+            f"fve: what the pair's own words reach{mind}",
             "FVE",
-            cost,
+            method.cost,
             BASELINES,
         ),
         MeasureDefinition(
-            f"claims_true_of_{method}",
-            f"claims true, {title}",
-            f"Share of the claims that are true in other words: {about}. Left out where they make none that the corpus can read.",
-            "claims_true, with facts_mentioned",
+            f"claims_true_of_{name}",
+            f"claims true, {method.title}",
+            f"Share of the claims that are true in other words: {method.said}. Left out where the corpus can "
+            "read none.",
+            f"claims_true, with facts_mentioned{mind}",
             "fraction",
-            cost,
+            method.cost,
             BASELINES,
             ("truth",),
         ),
         MeasureDefinition(
-            f"facts_mentioned_of_{method}",
-            f"held facts mentioned, {title}",
-            f"As facts_mentioned, in other words: {about}.",
-            "facts_mentioned",
+            f"facts_mentioned_of_{name}",
+            f"held facts mentioned, {method.title}",
+            f"As facts_mentioned, in other words: {method.said}.",
+            f"facts_mentioned{mind}",
             "fraction",
-            cost,
+            method.cost,
             BASELINES,
             ("truth",),
         ),
@@ -84,7 +115,7 @@ def _of(method: str) -> tuple[MeasureDefinition, ...]:
 
 
 DEFINITIONS: tuple[MeasureDefinition, ...] = (
-    *(definition for method in _METHODS for definition in _of(method)),
+    *(definition for name in METHODS for definition in _of(name)),
     MeasureDefinition(
         "logit_lens_next",
         "next token by logit lens",

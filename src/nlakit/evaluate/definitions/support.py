@@ -8,6 +8,10 @@ SUPPORT = "Support of claims"
 
 _COST = "8 further samples a row, one at each of 4 neighbouring tokens, and about 6 reconstructions a claim; on 400 rows at most"
 
+_SAMPLES = (
+    "8 further samples a row, and one at each of 4 neighbouring tokens; on 400 rows at most, shared with support_auroc"
+)
+
 
 def _auroc(name: str, title: str, over: str) -> MeasureDefinition:
     """Return the definition of an AUROC over some claims."""
@@ -19,6 +23,20 @@ def _auroc(name: str, title: str, over: str) -> MeasureDefinition:
         "0.5: support says nothing; 1: every true claim stands above every false one",
         "AUROC",
         _COST,
+        SUPPORT,
+        ("truth",),
+    )
+
+
+def _recurring(name: str, title: str, which: str, baseline: str) -> MeasureDefinition:
+    """Return the definition of the truth of claims that others make too, or do not."""
+    return MeasureDefinition(
+        name,
+        title,
+        f"Share of the claims that are true, of those that {which}.",
+        baseline,
+        "fraction",
+        _SAMPLES,
         SUPPORT,
         ("truth",),
     )
@@ -65,5 +83,30 @@ DEFINITIONS: tuple[MeasureDefinition, ...] = (
         _COST,
         SUPPORT,
         ("truth",),
+    ),
+    _recurring(
+        "agreement_true_all",
+        "claims true, all samples agree",
+        "all other samples of the same vector make too",
+        "agreement_true_none: far below it where agreement tells which claim to believe; claims_true",
+    ),
+    _recurring(
+        "agreement_true_none",
+        "claims true, no sample agrees",
+        "no other sample of the same vector makes",
+        "agreement_true_all; 0: what one sample alone says is never so",
+    ),
+    _recurring(
+        "recurrence_true_all",
+        "claims true, all neighbours agree",
+        "the readings at all neighbouring tokens (two on either side, where there are as many) make too",
+        "recurrence_true_none: the paper finds that claims which recur are true more often. That themes recur more and are "
+        "truer than details already makes it so; the table of claims by recurrence has details alone",
+    ),
+    _recurring(
+        "recurrence_true_none",
+        "claims true, no neighbour agrees",
+        "no reading at a neighbouring token makes",
+        "recurrence_true_all",
     ),
 )

@@ -11,6 +11,7 @@ from nlakit.data.extract import pack
 from nlakit.evaluate.baselines import METHODS, lens_logits
 from nlakit.evaluate.bench import Bench
 from nlakit.evaluate.claims import claim_measures
+from nlakit.evaluate.definitions.baselines import METHODS as DEFINED
 from nlakit.evaluate.evaluation import DataTable
 from nlakit.explanations import Explanation
 from nlakit.models.sites import Site, read_blocks
@@ -34,7 +35,7 @@ def measure(bench: Bench) -> None:
                 found.leave_out([name], "its words make no claim that can be judged")
             else:
                 found.measures[name] = taken
-        rows.append(_line(method.about, found.measures[names[0]], claims))
+        rows.append(_line(DEFINED[method.name].title, found.measures[names[0]], claims))
     found.tables["baselines"] = DataTable(
         title="Other ways to read the same vectors",
         about="The same held-out rows, the same reconstructor. It was trained on words like the pair's and the teacher's alone.",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from nlakit.card import Measure
 from nlakit.claims.signals import SIGNALS
 from nlakit.claims.support import Calibration, fit, shipped
 from nlakit.errors import InputError
-from nlakit.evaluate.bench import Bench
+from nlakit.evaluate.bench import Bench, Found
 from nlakit.evaluate.definitions.support import DEFINITIONS
 from nlakit.evaluate.estimates import bin_of, weighted_auroc
 from nlakit.evaluate.evaluation import DataTable
@@ -20,6 +21,15 @@ ROWS = 400
 """Most held-out rows, and most training rows, whose claims are scored."""
 BINS = 10
 HIGH, LOW = 0.9, 0.5
+OTHERS = {"agreement": "other samples", "recurrence": "neighbouring tokens"}
+"""Who else may make a claim, by the signal that says how many of them do."""
+HOW_MANY: Mapping[str, Callable[[float], bool]] = {
+    "none": lambda share: share == 0.0,
+    "up to half": lambda share: 0.0 < share <= 0.5,
+    "more than half": lambda share: 0.5 < share < 1.0,
+    "all": lambda share: share == 1.0,
+}
+"""Bins of the share of others that make a claim; with four neighbours finer ones would be empty."""
 NAMES = [definition.name for definition in DEFINITIONS]
 
 
@@ -61,7 +71,35 @@ def measure(bench: Bench) -> None:
         heads=("from", "to", "mean support", "true", "claims"),
         rows=tuple(reliability(support_C, true_C)),
     )
+    measure_recurrence(found, claims)
     _measure_signals(bench, claims)
+
+
+def measure_recurrence(found: Found, claims: Sequence[KnownClaim]) -> None:
+    """Hold the truth of claims against how many of the other samples, and of the readings at neighbouring tokens, make them too."""
+    rows: list[tuple[str | float | int | None, ...]] = []
+    for signal, others in OTHERS.items():
+        asked = [(item, share) for item in claims if (share := item.signals[signal]) is not None]
+        for label, inside in HOW_MANY.items():
+            chosen = [item for item, share in asked if inside(share)]
+            true = _share_true(found, "claims_true", chosen)
+            details = _share_true(found, "claims_true", [item for item in chosen if item.claim.level == "detail"])
+            rows.append((f"{label} {others}", true.value, true.low, true.high, true.n, details.value, details.n))
+            if label in ("all", "none"):
+                name = f"{signal}_true_{label}"
+                found.measures[name] = _share_true(found, name, chosen)
+    found.tables["recurrence"] = DataTable(
+        title="Truth of claims by how many others make them",
+        about="Claims of held-out rows by how many of the 8 other samples of the same vector, and of the readings at "
+        "neighbouring tokens, make the same claim, and the share of them that is true, with 95 % intervals.",
+        heads=("made too by", "true", "low", "high", "claims", "details true", "details"),
+        rows=tuple(rows),
+    )
+
+
+def _share_true(found: Found, name: str, claims: Sequence[KnownClaim]) -> Measure:
+    """Return the share of some claims that is true; no value of none."""
+    return found.estimator.mean(name, [float(item.true) for item in claims], [item.document for item in claims])
 
 
 def scores(calibration: Calibration, claims: Sequence[KnownClaim]) -> np.ndarray:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from nlakit.evaluate.bench import Bench
 from nlakit.evaluate.definitions.tasks import DEFINITIONS
-from nlakit.evaluate.tasks import TASKS, Sitting
-from nlakit.explanations import Explanation
+from nlakit.evaluate.evaluation import DataTable
+from nlakit.evaluate.tasks import TASKS, Marks, Sitting
+from nlakit.explanations import Explanation, Outcome
 
 
 def measure(bench: Bench) -> None:
@@ -20,20 +21,43 @@ def measure(bench: Bench) -> None:
     if bench.before is None:
         names = [f"task_{task}_warm_start" for task in TASKS]
         found.leave_out(names, "the pair does not keep its weights from before reinforcement learning")
-        return
-    earlier = bench.explain("sampled", bench.heldout.vectors_ND, pair=bench.before)
-    _take(bench, "_warm_start", [output.explanation for output in earlier])
+    else:
+        earlier = bench.explain("sampled", bench.heldout.vectors_ND, pair=bench.before)
+        _take(bench, "_warm_start", [output.explanation for output in earlier])
+    _tabulate(bench)
 
 
 def _take(bench: Bench, suffix: str, explanations: Sequence[Explanation]) -> None:
     found, documents = bench.found, bench.found.documents_N
-    if bench.truths is None or bench.reader is None:
-        return
-    sitting = Sitting.of(bench.reader, bench.truths, documents, explanations, bench.config.seed)
-    for task, take in TASKS.items():
-        name, marks = f"task_{task}{suffix}", take(sitting)
+    for task, marks in _sit(bench, explanations).items():
+        name = f"task_{task}{suffix}"
         if not marks:
             found.leave_out([name], "no held-out row has a question of this task")
             continue
         owners = [documents[row] for row in marks]
         found.measures[name] = found.estimator.mean(name, list(marks.values()), owners)
+
+
+def _sit(bench: Bench, explanations: Sequence[Explanation]) -> dict[str, Marks]:
+    """Return the marks of some explanations in every task."""
+    if bench.truths is None or bench.reader is None:
+        return {}
+    sitting = Sitting.of(bench.reader, bench.truths, bench.found.documents_N, explanations, bench.config.seed)
+    return {task: take(sitting) for task, take in TASKS.items()}
+
+
+def _tabulate(bench: Bench) -> None:
+    """Make the table of the tasks that were taken; who says nothing answers by lot, which gives the chance of each."""
+    measures = bench.found.measures
+    rows = []
+    for task, marks in _sit(bench, [Explanation("", Outcome.EMPTY)] * len(bench.explanations)).items():
+        if marks:
+            own, before = measures[f"task_{task}"], measures.get(f"task_{task}_warm_start")
+            chance = sum(marks.values()) / len(marks)
+            rows.append((task, own.value, own.low, own.high, None if before is None else before.value, chance, own.n))
+    bench.found.tables["tasks"] = DataTable(
+        title="Reading tasks",
+        about="Share of the questions that the explanations answer right, beside the share before RL and by lot.",
+        heads=("task", "right", "low", "high", "before RL", "by lot", "rows"),
+        rows=tuple(rows),
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,13 +29,14 @@ AGREEMENT = Calibration(signals=("agreement",), centre=(0.5,), scale=(0.1,), wei
 
 
 def known(count: int, seed: int, *, honest: bool = True) -> list[KnownClaim]:
-    """Claims of all levels, of which a share of their own agreement is true; with ``honest`` off all are."""
+    """Claims of all levels, true as often as their agreement says, which is 0 or 1 in some; with ``honest`` off all are true."""
     rng = random.Random(seed)
     claims = []
     for row in range(count):
-        agreement = rng.random()
+        agreement = {0: 0.0, 1: 1.0}.get(row % 50, rng.random())
         claim = claim_in("sad", "mood", "sad", LEVELS[row % len(LEVELS)])
-        signals = dict.fromkeys(SIGNALS, None) | {"agreement": agreement, "leverage": rng.random()}
+        others = {"agreement": agreement, "recurrence": row % 5 / 4, "leverage": rng.random()}
+        signals = dict.fromkeys(SIGNALS, None) | others
         claims.append(KnownClaim(row, f"d{row // 3}", claim, signals, not honest or rng.random() < agreement))
     return claims
 
@@ -80,6 +82,30 @@ def test_the_tables_say_where_support_is_right_and_what_each_signal_adds(monkeyp
     assert signals["without agreement"] == pytest.approx(0.5, abs=0.04)
 
 
+def test_truth_is_told_by_how_many_others_make_a_claim(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bins of samples hold all claims, as do those of neighbours; agreement that goes with truth shows it, other does not."""
+    found = take(monkeypatch, known(3000, 0), known(600, 1))
+    rows = {row[0]: row[1:] for row in found.tables["recurrence"].rows}
+    assert list(rows)[:4] == [f"{many} other samples" for many in ("none", "up to half", "more than half", "all")]
+    for others in ("other samples", "neighbouring tokens"):
+        assert sum(row[3] for name, row in rows.items() if name.endswith(others)) == 3000  # type: ignore[misc]
+        assert sum(row[5] for name, row in rows.items() if name.endswith(others)) == 1000  # type: ignore[misc]
+    assert rows["none other samples"][:4] == (0.0, 0.0, 0.0, 60)
+    assert rows["up to half other samples"][0] == pytest.approx(0.25, abs=0.04)
+    assert rows["more than half other samples"][0] == pytest.approx(0.75, abs=0.04)
+    assert found.measures["agreement_true_all"].value == 1.0
+    apart = found.measures["recurrence_true_all"].value - found.measures["recurrence_true_none"].value  # type: ignore[operator]
+    assert apart == pytest.approx(0.0, abs=0.06)
+
+
+def test_claims_without_neighbours_are_in_no_bin_of_recurrence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is counted and nothing is made up where there is no neighbouring token."""
+    alone = [replace(item, signals={**item.signals, "recurrence": None}) for item in known(60, 0)]
+    found = take(monkeypatch, alone, alone)
+    assert [row[1:] for row in found.tables["recurrence"].rows[4:]] == [(None, None, None, 0, None, 0)] * 4
+    assert found.measures["recurrence_true_all"].value is None
+
+
 def test_claims_of_one_kind_are_left_out_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where every claim is true there is nothing to tell apart."""
     found = take(monkeypatch, known(30, 0, honest=False), known(30, 1))
@@ -92,7 +118,7 @@ def test_training_claims_of_one_kind_leave_out_the_table_alone(monkeypatch: pyte
     """Nothing can be fitted anew, and the measures stand."""
     found = take(monkeypatch, known(60, 0), known(30, 1, honest=False))
     assert set(found.measures) == NAMES
-    assert set(found.tables) == {"reliability"}
+    assert set(found.tables) == {"reliability", "recurrence"}
 
 
 def test_a_corpus_without_truth_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
