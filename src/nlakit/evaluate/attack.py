@@ -18,7 +18,7 @@ from torch import Tensor
 
 from nlakit.claims.likelihood import Span, span_log_probs
 from nlakit.evaluate.definitions.robustness import Budget
-from nlakit.models.sites import Site, decoder_inputs
+from nlakit.models.sites import Site, next_logits
 from nlakit.models.target import Target
 from nlakit.models.verbalizer import Verbalizer
 
@@ -113,7 +113,6 @@ class Attacker:
     def _run(self, tokens_CT: Tensor) -> tuple[Tensor, Tensor]:
         """Return vectors (C, D) of the last token and log-probabilities (C, V) of what follows it, of one forward pass."""
         self.passes.target += len(tokens_CT)
-        inputs = decoder_inputs(tokens_CT, None, self.target.takes_positions)
         with self.site.watch(self.target) as seen:
-            logits_CTV = self.target.model(**inputs, use_cache=False, logits_to_keep=1).logits
-        return seen[-1][:, -1].float().cpu(), logits_CTV[:, -1].float().log_softmax(dim=-1).cpu()
+            logits_CV = next_logits(self.target, tokens_CT, tokens_CT.shape[1] - 1)[:, -1]
+        return seen[-1][:, -1].float().cpu(), logits_CV.float().log_softmax(dim=-1).cpu()

@@ -13,13 +13,12 @@ import torch
 from torch import Tensor
 
 from nlakit.claims.probes import NOT_THERE, fit_probes, with_absence
-from nlakit.config import TargetConfig
-from nlakit.data.annotate import ask_for_free
-from nlakit.data.teachers import Source, load_teacher
-from nlakit.errors import InputError, missing_extra
+from nlakit.errors import missing_extra
 from nlakit.evaluate.bench import Bench
 from nlakit.evaluate.rows import Rows
+from nlakit.evaluate.taught import teacher_words
 from nlakit.explanations import Explanation, Outcome
+from nlakit.models.adapters import switch
 from nlakit.models.sampler import sample
 from nlakit.models.verbalizer import Verbalizer
 from nlakit.truth import HELD_ABOVE, Speaker
@@ -60,9 +59,14 @@ def untrained(bench: Bench) -> list[Explanation]:
 
     That is SelfIE (Chen 2024) and Patchscopes (Ghandeharioun 2024) with the prompt of the pair.
     """
-    card = bench.pair.card
-    verbalizer = Verbalizer.from_target(
-        bench.target, card.prompts, injection_scale=card.injection_scale, max_new_tokens=card.max_new_tokens
+    card, target = bench.pair.card, bench.target
+    switch(target.model, None)  # of a pair of adapters the target is what both halves share
+    verbalizer = Verbalizer(
+        target.model,
+        target.tokenizer,
+        card.prompts,
+        injection_scale=card.injection_scale,
+        max_new_tokens=bench.config.max_new_tokens or card.max_new_tokens,
     )
     written = sample(verbalizer, bench.heldout.vectors_ND, temperature=0.0, batch_rows=bench.config.batch_size)
     # It was never taught to close an explanation, so whatever it writes is what it says.
@@ -91,7 +95,7 @@ def nearest_teacher(bench: Bench) -> list[Explanation] | None:
         return None
     chosen_N = _nearest_rows(bench, bench.training)
     used = sorted(set(chosen_N))
-    written = explained_by_teacher(bench, bench.training.take(used))
+    written = _teacher_words(bench, bench.training.take(used))
     return None if written is None else _handed_out(chosen_N, used, written)
 
 
@@ -132,23 +136,12 @@ def probes(bench: Bench) -> list[Explanation] | None:
 
 def teacher(bench: Bench) -> list[Explanation] | None:
     """Give the teacher's own text: the reader that sees the text and not the vector."""
-    return explained_by_teacher(bench, bench.heldout)
+    return _teacher_words(bench, bench.heldout)
 
 
-def explained_by_teacher(bench: Bench, rows: Rows) -> list[Explanation] | None:
-    """Return what the teacher writes of rows; None where it is unknown or would have to be paid for."""
-    config, card = bench.settings.annotate, bench.pair.card
-    if config is None or config.teacher in ("anthropic", "openai"):
-        return None
-    source = Source(
-        TargetConfig(model=card.target.model, revision=card.target.revision, dtype=card.target.dtype),
-        card.target.fingerprint,
-        card.site,
-    )
-    try:
-        return ask_for_free(load_teacher(config, source), rows.contexts(), None)
-    except InputError:
-        return None
+def _teacher_words(bench: Bench, rows: Rows) -> list[Explanation] | None:
+    written = teacher_words(bench, rows)
+    return None if isinstance(written, str) else written
 
 
 def _nearest_rows(bench: Bench, training: Rows) -> list[int]:

@@ -153,7 +153,9 @@ class Reconstructor(nn.Module):
         fits = [row is not None for row in ids]
         vectors_ND = torch.zeros((len(ids), self.width), device=self.device)
         if any(fits):
-            vectors_ND[torch.tensor(fits, dtype=torch.bool)] = self._rebuild([row for row in ids if row is not None], batch_size)
+            vectors_ND[torch.tensor(fits, dtype=torch.bool)] = self._rebuild(
+                [row for row in ids if row is not None], batch_size
+            )
         return vectors_ND, fits
 
     @torch.no_grad()

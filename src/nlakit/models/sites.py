@@ -131,6 +131,20 @@ class Site:
 
 
 @torch.no_grad()
+def next_logits(target: Target, tokens_BT: Tensor, first: int = 0) -> Tensor:
+    """Return the target's logits ``(B, T - first, V)`` of what follows each position from ``first`` on, with all adapters off.
+
+    ``tokens_BT`` may be padded on the right. The output layer runs at these positions alone: for a whole text it takes more
+    memory than the rest of a large model.
+    """
+    _require_window(target, tokens_BT)
+    switch(target.model, None)
+    inputs = decoder_inputs(tokens_BT, None, target.takes_positions)
+    logits_BTV: Tensor = target.model(**inputs, use_cache=False, logits_to_keep=tokens_BT.shape[1] - first).logits
+    return logits_BTV[:, first - tokens_BT.shape[1] :]
+
+
+@torch.no_grad()
 def read_blocks(
     target: Target, layers: Sequence[int], tokens_BT: Tensor, texts_N: Sequence[int], positions_N: Sequence[int]
 ) -> tuple[Tensor, Tensor]:

@@ -10,11 +10,14 @@ import pyarrow as pa
 import pytest
 import torch
 
+from nlakit.config import AdapterConfig, EvaluateConfig
 from nlakit.evaluate import baselines
 from nlakit.evaluate.definitions import baselines as definitions
 from nlakit.evaluate.rows import Rows
 from nlakit.explanations import Explanation, Outcome
-from nlakit.testing import tiny_target
+from nlakit.models.sampler import sample
+from nlakit.models.verbalizer import Verbalizer
+from nlakit.testing import tiny_prompts, tiny_target
 
 TEACHER = [Explanation("one"), Explanation("two"), Explanation("three")]
 WEATHER = 40
@@ -45,7 +48,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Any:
     training = rows(torch.eye(3), ["x y", "b c", "a a"])
     said = dict(zip(training.column("context"), TEACHER, strict=True))
     monkeypatch.setattr(
-        baselines, "explained_by_teacher", lambda _bench, asked: [said[text] for text in asked.column("context")]
+        baselines, "teacher_words", lambda _bench, asked: [said[text] for text in asked.column("context")]
     )
 
     def explain(_what: str, vectors_ND: torch.Tensor) -> list[Any]:
@@ -105,6 +108,24 @@ def test_rows_without_a_known_truth_do_not_teach_probes_silence(bench: Any) -> N
     bench.heldout = rows(torch.tensor([sunny, wet]), ["a", "b"])
     bench.reader = Weather()
     assert texts(baselines.probes(bench)) == ["sky sunny", "sky wet"]
+
+
+def test_the_untrained_target_reads_without_the_pairs_adapters(bench: Any) -> None:
+    """Of a pair of adapters, which share the target's weights, the one that ran last has no say in what the target writes."""
+    target = tiny_target()
+    prompts, lora = tiny_prompts(target), AdapterConfig(mode="lora", rank=4)
+    verbalizer = Verbalizer.from_target(target, prompts, injection_scale=4.0, max_new_tokens=8, adapters=lora)
+    card = SimpleNamespace(prompts=prompts, injection_scale=4.0, max_new_tokens=8)
+    bench.pair, bench.target = SimpleNamespace(card=card), target
+    bench.heldout = rows(torch.randn((3, 32), generator=torch.Generator().manual_seed(0)), ["a", "b", "c"])
+    bench.config = EvaluateConfig(max_new_tokens=5)
+    before = baselines.untrained(bench)
+    with torch.no_grad():
+        for weight in verbalizer.model.parameters():
+            weight.normal_(std=0.5)
+    sample(verbalizer, bench.heldout.vectors_ND)
+    assert baselines.untrained(bench) == before
+    assert all(len(target.tokenizer(text)["input_ids"]) <= 6 for text in texts(before))
 
 
 def test_each_method_is_defined_and_every_defined_one_is_there() -> None:

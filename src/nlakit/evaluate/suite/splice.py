@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from nlakit.evaluate.bench import Bench
-from nlakit.models.sites import Site, decoder_inputs
+from nlakit.models.sites import Site, next_logits
 from nlakit.models.target import Target
 from nlakit.truth import Truth
 from nlakit.vectors import unit
@@ -112,37 +112,35 @@ def tells_a_fact(truth: Truth) -> bool:
 
 def splice(bench: Bench, vectors: Mapping[str, Tensor]) -> Outcome:
     """Run the target once as it is, and once with each of the vectors (N, D) in place of the rows' own."""
-    texts = [(list(ids[: position + 1 + LATER]), position) for ids, position in bench.places]
-    kl, later = ({ending: torch.zeros(len(texts)) for ending in vectors} for _ in range(2))
-    said = {ending: torch.zeros(len(texts), dtype=torch.long) for ending in vectors}
-    said_N, counts_N = torch.zeros(len(texts), dtype=torch.long), torch.zeros(len(texts))
-    for start in range(0, len(texts), BATCH_ROWS):
-        rows = slice(start, start + BATCH_ROWS)
-        ids, positions = [text for text, _ in texts[rows]], torch.tensor([at for _, at in texts[rows]])
-        before_BTV = _log_probs(bench, ids, positions, None)
-        lengths = torch.tensor([len(text) for text in ids])
-        behind_BT = torch.arange(before_BTV.shape[1])[None] < (lengths - positions)[:, None]
+    texts = [list(ids[: position + 1 + LATER]) for ids, position in bench.places]
+    positions_N = torch.tensor([position for _, position in bench.places])
+    counts_N = torch.tensor([len(text) for text in texts]) - positions_N - 1
+    said_N = torch.zeros(len(texts), dtype=torch.long)
+    spliced = {ending: Spliced(torch.zeros(len(texts)), torch.zeros(len(texts)), said_N.clone()) for ending in vectors}
+    # Rows at about the same position go together, since the output layer runs from the first of them on.
+    for rows in positions_N.argsort(stable=True).split(BATCH_ROWS):
+        ids, positions_B = [texts[row] for row in rows.tolist()], positions_N[rows]
+        before_BTV = _log_probs(bench, ids, positions_B, None)
+        behind_BT = torch.arange(before_BTV.shape[1])[None] <= counts_N[rows][:, None]
         behind_BT[:, 0] = False
-        counts_N[rows], said_N[rows] = behind_BT.sum(dim=1).float(), before_BTV[:, 0].argmax(dim=-1)
+        said_N[rows] = before_BTV[:, 0].argmax(dim=-1)
         for ending, vectors_ND in vectors.items():
-            after_BTV = _log_probs(bench, ids, positions, vectors_ND[rows])
+            after_BTV = _log_probs(bench, ids, positions_B, vectors_ND[rows])
             kl_BT = (before_BTV.exp() * (before_BTV - after_BTV)).sum(dim=-1)
-            kl[ending][rows] = kl_BT[:, 0]
-            later[ending][rows] = (kl_BT * behind_BT).sum(dim=1) / counts_N[rows].clamp_min(1)
-            said[ending][rows] = after_BTV[:, 0].argmax(dim=-1)
-    return Outcome(said_N, counts_N, {ending: Spliced(kl[ending], later[ending], said[ending]) for ending in vectors})
+            spliced[ending].kl_N[rows] = kl_BT[:, 0]
+            spliced[ending].later_N[rows] = (kl_BT * behind_BT).sum(dim=1) / counts_N[rows].clamp_min(1)
+            spliced[ending].said_N[rows] = after_BTV[:, 0].argmax(dim=-1)
+    return Outcome(said_N, counts_N.float(), spliced)
 
 
-@torch.no_grad()
-def _log_probs(bench: Bench, ids: list[list[int]], positions: Tensor, vectors_BD: Tensor | None) -> Tensor:
+def _log_probs(bench: Bench, ids: list[list[int]], positions_B: Tensor, vectors_BD: Tensor | None) -> Tensor:
     """Return the target's log-probabilities (B, 1 + LATER, V) from each row's token on; meaningless behind a text's end."""
     target = bench.target
-    longest = max(map(len, ids))
+    longest, first = max(map(len, ids)), int(positions_B.min())
     tokens_BT = torch.tensor([[*row, *[row[-1]] * (longest - len(row))] for row in ids], device=target.device)
     site = Site.parse(bench.pair.card.site)
-    with nullcontext() if vectors_BD is None else site.write(target, vectors_BD, positions):
-        inputs = decoder_inputs(tokens_BT, None, target.takes_positions)
-        logits_BTV = target.model(**inputs, use_cache=False).logits.float()
-    columns_BT = (positions[:, None] + torch.arange(1 + LATER)).clamp_max(longest - 1).to(logits_BTV.device)
-    rows_B1 = torch.arange(len(ids), device=logits_BTV.device)[:, None]
-    return logits_BTV[rows_B1, columns_BT].log_softmax(dim=-1).cpu()
+    with nullcontext() if vectors_BD is None else site.write(target, vectors_BD, positions_B):
+        logits_BTV = next_logits(target, tokens_BT, first)
+    columns_BT = (positions_B[:, None] + torch.arange(1 + LATER)).clamp_max(longest - 1) - first
+    chosen_BTV = logits_BTV[torch.arange(len(ids))[:, None], columns_BT.to(logits_BTV.device)]
+    return chosen_BTV.float().log_softmax(dim=-1).cpu()

@@ -4,32 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nlakit.config import TargetConfig
-from nlakit.data.annotate import ask_for_free, kept_answers
-from nlakit.data.teachers import Source, load_teacher
-from nlakit.errors import CardError, ConfigError, InputError, ModelError, NotFoundError, PairError, SpendingError
 from nlakit.evaluate.bench import Bench
 from nlakit.evaluate.fidelity import cross_entropies
 from nlakit.evaluate.measures import names_that_need
+from nlakit.evaluate.taught import teacher_words
 from nlakit.explanations import Explanation
 
 
 def measure(bench: Bench) -> None:
-    """Rebuild vectors from the teacher's words, and score those words by the verbalizer.
-
-    A teacher that is paid for is not paid again here: only what it answered in the run is used.
-    """
-    found, heldout, teacher = bench.found, bench.heldout, bench.settings.annotate
-    if teacher is None:
-        found.leave_out(names_that_need("teacher"), "the card does not say who its teacher was")
-        return
-    card = bench.pair.card
-    target = TargetConfig(model=card.target.model, revision=card.target.revision, dtype=card.target.dtype)
-    try:
-        source = Source(target, card.target.fingerprint, card.site)
-        written = ask_for_free(load_teacher(teacher, source), heldout.contexts(), kept_answers(bench.folder))
-    except (NotFoundError, ConfigError, InputError, SpendingError, ModelError, CardError, PairError) as error:
-        found.leave_out(names_that_need("teacher"), f"the teacher {teacher.teacher!r} cannot be asked ({error})")
+    """Rebuild vectors from the teacher's words, and score those words by the verbalizer."""
+    written = teacher_words(bench, bench.heldout)
+    if isinstance(written, str):
+        bench.found.leave_out(names_that_need("teacher"), written)
         return
     bench.fve("fve_teacher_text", written)
     bench.fve_of_others("fve_other_text", written)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from nlakit.config import EvaluateConfig
+from nlakit.config import AdapterConfig, EvaluateConfig
 from nlakit.data.corpus import Document
 from nlakit.data.tokens import tokenise
 from nlakit.evaluate.bench import Bench, Found
@@ -18,8 +18,9 @@ from nlakit.evaluate.estimates import Estimator
 from nlakit.evaluate.measures import definition_of
 from nlakit.evaluate.suite import splice
 from nlakit.explanations import Explanation
+from nlakit.models.reconstructor import Reconstructor
 from nlakit.models.sites import Site
-from nlakit.testing import tiny_target
+from nlakit.testing import tiny_prompts, tiny_target
 from nlakit.vectors import VectorStats
 
 TEXTS = ["The cat sat by the door and the dog slept.", "Anna put the key in the box."]
@@ -60,6 +61,30 @@ def test_the_own_vectors_change_nothing(bench: Bench) -> None:
     assert found["splice_same_token"] == 1.0
     assert found["splice_kl_mean"] > 1e-4
     assert found["splice_kl_other"] > 1e-4
+
+
+def test_adapters_are_off_while_the_target_goes_on(bench: Bench) -> None:
+    """Of a pair of adapters, which share the target's weights, the one that ran last has no say in what the target does."""
+    lora = AdapterConfig(mode="lora", rank=4)
+    reconstructor = Reconstructor.from_target(bench.target, Site("resid", 1), tiny_prompts(bench.target), lora)
+    with torch.no_grad():
+        for weight in reconstructor.backbone.parameters():
+            weight.normal_(std=0.5)
+    reconstructor.reconstruct(["a cat"])
+    own = splice.splice(bench, {"": bench.heldout.vectors_ND}).spliced[""]
+    assert own.kl_N.tolist() == pytest.approx([0.0, 0.0], abs=1e-5)
+
+
+def test_the_output_layer_runs_where_it_is_looked_at(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the first row's token of a batch on, and not over the texts before it."""
+    columns: list[int] = []
+    head = bench.target.model.get_output_embeddings()
+    monkeypatch.setattr(
+        head, "forward", lambda states, real=head.forward: columns.append(states.shape[1]) or real(states)
+    )
+    splice.splice(bench, {})
+    longest = max(len(ids[: position + 1 + splice.LATER]) for ids, position in bench.places)
+    assert columns == [longest - min(POSITIONS)]
 
 
 def test_divergence_equals_that_of_the_text_alone(bench: Bench) -> None:
