@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -353,15 +353,30 @@ class TrainConfig(Settings):
     """Steps between lines of ``samples.jsonl`` (our choice)."""
 
 
-class JudgeConfig(Settings):
-    """Who judges claims against the text, in the part ``evidence`` of an evaluation."""
+class AskConfig(Settings):
+    """A language model that an evaluation asks: whose interface it has, which one it is, and what it may cost."""
+
+    table: ClassVar[str]
+    """The table of these settings, for messages."""
 
     teacher: str = ""
-    """Whose interface the judge has: ``anthropic`` or ``openai``; empty for the words of the claims alone, which need no model."""
+    """An installed teacher that answers any question (``anthropic``, ``openai``, or another); empty for none."""
     options: dict[str, Scalar] = Field(default_factory=dict)
     """Its model, address, temperature and longest reply, as for a teacher of that name."""
     calls: CallsConfig = CallsConfig()
     """How it is called, and what it may cost."""
+
+
+class JudgeConfig(AskConfig):
+    """Who judges claims against the text, in the part ``evidence`` of an evaluation; without one, the words of the claims do."""
+
+    table: ClassVar[str] = "evaluate.judge"
+
+
+class ParaphraserConfig(AskConfig):
+    """Who says explanations in other words, in the part ``words`` of an evaluation; without one, the corpus's own paraphraser."""
+
+    table: ClassVar[str] = "evaluate.paraphraser"
 
 
 class EvaluateConfig(Settings):
@@ -381,6 +396,8 @@ class EvaluateConfig(Settings):
     """Rows in one decoding batch."""
     judge: JudgeConfig = JudgeConfig()
     """Who judges claims against the text."""
+    paraphraser: ParaphraserConfig = ParaphraserConfig()
+    """Who says explanations in other words."""
 
 
 class Recipe(Settings):
