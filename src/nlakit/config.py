@@ -1,9 +1,8 @@
 """Recipes: every setting of a run as frozen, validated models, and the seeds derived from them.
 
-A recipe is a TOML file whose tables are the models below. The docstring under a field is its help
-text, its row in ``docs/config.md`` and the only place where its unit and special values are written.
-"our choice" marks a default that no source prescribes; "paper" is Fraser-Taliente et al. 2026 and
-"its code" the code published with it.
+A recipe is a TOML file whose tables are the models below. The docstring under a field is its help text, its row in
+``docs/config.md`` and the only place where its unit and special values are written. "our choice" marks a default that no source
+prescribes; "paper" is Fraser-Taliente et al. 2026 and "its code" the code published with it.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -354,29 +353,14 @@ class TrainConfig(Settings):
 
 
 class AskConfig(Settings):
-    """A language model that an evaluation asks: whose interface it has, which one it is, and what it may cost."""
-
-    table: ClassVar[str]
-    """The table of these settings, for messages."""
+    """A model that an evaluation asks: to judge claims (part ``evidence``), or to say explanations in other words (``words``)."""
 
     teacher: str = ""
-    """An installed teacher that answers any question (``anthropic``, ``openai``, or another); empty for none."""
+    """An installed teacher that answers any prompt: ``anthropic``, ``openai``, or another; empty to ask nobody."""
     options: dict[str, Scalar] = Field(default_factory=dict)
     """Its model, address, temperature and longest reply, as for a teacher of that name."""
     calls: CallsConfig = CallsConfig()
     """How it is called, and what it may cost."""
-
-
-class JudgeConfig(AskConfig):
-    """Who judges claims against the text, in the part ``evidence`` of an evaluation; without one, the words of the claims do."""
-
-    table: ClassVar[str] = "evaluate.judge"
-
-
-class ParaphraserConfig(AskConfig):
-    """Who says explanations in other words, in the part ``words`` of an evaluation; without one, the corpus's own paraphraser."""
-
-    table: ClassVar[str] = "evaluate.paraphraser"
 
 
 class EvaluateConfig(Settings):
@@ -394,10 +378,10 @@ class EvaluateConfig(Settings):
     """Longest sampled explanation, closing tag included; none for what the pair was trained with."""
     batch_size: Positive = 128
     """Rows in one decoding batch."""
-    judge: JudgeConfig = JudgeConfig()
-    """Who judges claims against the text."""
-    paraphraser: ParaphraserConfig = ParaphraserConfig()
-    """Who says explanations in other words."""
+    judge: AskConfig = AskConfig()
+    """Who judges claims against the text; nobody: their words do."""
+    paraphraser: AskConfig = AskConfig()
+    """Who says explanations in other words; nobody: the corpus's own paraphraser."""
 
 
 class Recipe(Settings):

@@ -45,28 +45,29 @@ class Asker(Protocol):
 class AskerPlugin(Protocol):
     """The entry point of a teacher that answers any prompt."""
 
-    def asker(self, config: AskConfig, *, wording: str, max_tokens: int) -> Asker:
-        """Make one who asks; ``wording`` is the instruction around every prompt, ``max_tokens`` the default longest reply.
+    def asker(self, config: AskConfig, *, table: str, wording: str, max_tokens: int) -> Asker:
+        """Make one who asks.
 
-        Messages name settings by their table, ``config.table``.
+        ``table`` is that of the settings, for messages; ``wording`` the instruction around every prompt, ``max_tokens`` the
+        longest reply where the settings name none.
         """
 
 
-def load_asker(config: AskConfig, *, wording: str, max_tokens: int) -> Asker:
+def load_asker(config: AskConfig, *, table: str, wording: str, max_tokens: int) -> Asker:
     """Make what asks the model that a table of the settings names.
 
     Raises :class:`~nlakit.errors.NotFoundError` for a name that is not installed, and
     :class:`~nlakit.errors.ConfigError` for a teacher that answers no prompts and for options that it does not take.
     """
     if config.teacher not in plugins.names(plugins.TEACHERS):
-        raise not_found(f"teacher for {config.table}", config.teacher, askable())
+        raise not_found(f"teacher for {table}", config.teacher, askable())
     plugin = plugins.load(plugins.TEACHERS, config.teacher)
     if not isinstance(plugin, AskerPlugin):
         raise ConfigError(
-            f"{config.table}.teacher is {config.teacher!r}, which explains rows and answers no other question. Name one that "
+            f"{table}.teacher is {config.teacher!r}, which explains rows and answers no other question. Name one that "
             f"does: {', '.join(askable())}."
         )
-    return plugin.asker(config, wording=wording, max_tokens=max_tokens)
+    return plugin.asker(config, table=table, wording=wording, max_tokens=max_tokens)
 
 
 def askable() -> list[str]:

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nlakit.config import JudgeConfig
+from nlakit.config import AskConfig
 from nlakit.data.asking import load_asker
 from nlakit.data.instruction import Reply
 from nlakit.data.teachers import Plan
 from nlakit.truth import LEVELS, Level, Verdict
 
+TABLE = "evaluate.judge"
+"""The table of its settings, for messages."""
 MAX_TOKENS = 1000
 """Longest reply where the settings name none, in tokens (our choice: a list of claims is longer than an explanation)."""
 
@@ -75,9 +77,9 @@ class Judgement:
 class ModelJudge:
     """A language model that judges claims; priced as a teacher is."""
 
-    def __init__(self, config: JudgeConfig) -> None:
+    def __init__(self, config: AskConfig) -> None:
         """Raise what :func:`~nlakit.data.asking.load_asker` raises for wrong settings."""
-        self._asker = load_asker(config, wording=INSTRUCTION, max_tokens=MAX_TOKENS)
+        self._asker = load_asker(config, table=TABLE, wording=INSTRUCTION, max_tokens=MAX_TOKENS)
 
     def check(self) -> None:
         """Raise ConfigError for a missing key and MissingExtraError for a missing package."""

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from nlakit.config import ParaphraserConfig
+from nlakit.config import AskConfig
 from nlakit.data.asking import load_asker
 from nlakit.data.instruction import Reply
 from nlakit.data.teachers import Plan
@@ -19,6 +19,8 @@ from nlakit.errors import InputError
 from nlakit.explanations import parse_explanation
 from nlakit.paraphrase import Rewording
 
+TABLE = "evaluate.paraphraser"
+"""The table of its settings, for messages."""
 OPEN_TAG, CLOSE_TAG = "<rewording>", "</rewording>"
 MAX_TOKENS = 500
 """Longest reply where the settings name none, in tokens (our choice: an explanation in a longer language, and its tags)."""
@@ -56,9 +58,9 @@ class ModelParaphraser:
     It has no seed: what was answered once is kept and is the rewording of that text, whatever the seed.
     """
 
-    def __init__(self, config: ParaphraserConfig) -> None:
+    def __init__(self, config: AskConfig) -> None:
         """Raise what :func:`~nlakit.data.asking.load_asker` raises for wrong settings."""
-        self._asker = load_asker(config, wording="\n\n".join(INSTRUCTIONS.values()), max_tokens=MAX_TOKENS)
+        self._asker = load_asker(config, table=TABLE, wording="\n\n".join(INSTRUCTIONS.values()), max_tokens=MAX_TOKENS)
         self.faults: dict[Rewording, Counter[str]] = {}
         """How many texts could not be said anew at the last call, by rewording and by why."""
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from nlakit import plugins
-from nlakit.config import AnnotateConfig, AskConfig, JudgeConfig
+from nlakit.config import AnnotateConfig, AskConfig
 from nlakit.data.asking import askable, load_asker
 from nlakit.data.instruction import Reply
-from nlakit.data.judgement import Case, ModelJudge
+from nlakit.data.judgement import TABLE, Case, ModelJudge
 from nlakit.data.teachers import Context, Plan
 from nlakit.errors import ConfigError, NotFoundError
 from nlakit.explanations import Explanation
@@ -55,8 +55,8 @@ class OracleTeacher:
         return [Explanation("It speaks.") for _ in contexts]
 
     @classmethod
-    def asker(cls, config: AskConfig, *, wording: str, max_tokens: int) -> Oracle:
-        return Oracle(f"{config.table} {wording} {max_tokens}")
+    def asker(cls, config: AskConfig, *, table: str, wording: str, max_tokens: int) -> Oracle:
+        return Oracle(f"{table} {wording} {max_tokens}")
 
 
 @pytest.fixture
@@ -79,18 +79,18 @@ def test_the_teachers_behind_endpoints_answer_any_prompt() -> None:
 def test_a_plugin_that_answers_prompts_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """A teacher class with ``asker`` is listed, told what it is wanted for, and serves as judge."""
     assert askable() == ["anthropic", "openai", "oracle"]
-    asker = load_asker(JudgeConfig(teacher="oracle"), wording="Judge!", max_tokens=7)
+    asker = load_asker(AskConfig(teacher="oracle"), table=TABLE, wording="Judge!", max_tokens=7)
     assert asker.ask(["a", "b"]) == [Reply("evaluate.judge Judge! 7", "done")] * 2
     monkeypatch.setattr(Oracle, "ask", lambda _, prompts: [Reply("[]", "done") for _ in prompts])
-    assert ModelJudge(JudgeConfig(teacher="oracle")).judge([Case("", "", "")]) == [[]]
+    assert ModelJudge(AskConfig(teacher="oracle")).judge([Case("", "", "")]) == [[]]
 
 
 @pytest.mark.usefixtures("oracle")
 def test_who_answers_is_said_where_somebody_else_is_named() -> None:
     """A teacher that only explains rows, and a name that nobody has, are refused with the names of those that can."""
     with pytest.raises(ConfigError, match=r"evaluate\.judge\.teacher is 'extractive'.*: anthropic, openai, oracle\."):
-        load_asker(JudgeConfig(teacher="extractive"), wording="", max_tokens=1)
+        load_asker(AskConfig(teacher="extractive"), table=TABLE, wording="", max_tokens=1)
     with pytest.raises(NotFoundError, match=r"Known: anthropic, openai, oracle\."):
-        load_asker(JudgeConfig(teacher="nobody"), wording="", max_tokens=1)
+        load_asker(AskConfig(teacher="nobody"), table=TABLE, wording="", max_tokens=1)
     with pytest.raises(ConfigError, match="cannot be imported"):
-        load_asker(JudgeConfig(teacher="gone"), wording="", max_tokens=1)
+        load_asker(AskConfig(teacher="gone"), table=TABLE, wording="", max_tokens=1)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from tests.unit.data.providers.server import Endpoint, anthropic, failure, openai, serving
 
-from nlakit.config import CallsConfig, ParaphraserConfig
+from nlakit.config import AskConfig, CallsConfig
+from nlakit.data import rewordings
 from nlakit.data.instruction import End, Reply
 from nlakit.data.providers import client
 from nlakit.data.rewordings import INSTRUCTIONS, ModelParaphraser, instruct, read_rewording
@@ -31,16 +32,18 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
 
 def paraphraser(endpoint: Endpoint, wire: str = "anthropic", **calls: Any) -> ModelParaphraser:
     options = {"model": "m-1", "base_url": endpoint.url}
-    return ModelParaphraser(ParaphraserConfig(teacher=wire, options=options, calls=CallsConfig(**calls)))
+    return ModelParaphraser(AskConfig(teacher=wire, options=options, calls=CallsConfig(**calls)))
 
 
-def test_a_model_is_a_paraphraser(endpoint: Endpoint) -> None:
-    """It fulfils the contract, and its hash depends on the model."""
+def test_a_model_is_a_paraphraser(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It fulfils the contract, and its hash depends on the model and on each instruction."""
     model = paraphraser(endpoint)
     assert isinstance(model, Paraphraser)
     assert model.fingerprint() == paraphraser(endpoint).fingerprint()
-    other = ParaphraserConfig(teacher="anthropic", options={"model": "m-2", "base_url": endpoint.url})
+    other = AskConfig(teacher="anthropic", options={"model": "m-2", "base_url": endpoint.url})
     assert model.fingerprint() != ModelParaphraser(other).fingerprint()
+    monkeypatch.setattr(rewordings, "INSTRUCTIONS", {**INSTRUCTIONS, "translation": "{text}"})
+    assert model.fingerprint() != paraphraser(endpoint).fingerprint()
 
 
 @pytest.mark.parametrize("wire", ["anthropic", "openai"])
@@ -123,7 +126,7 @@ def test_errors_name_the_settings_of_the_paraphraser(endpoint: Endpoint) -> None
     with pytest.raises(EndpointError, match=r"Check evaluate\.paraphraser\.options"):
         paraphraser(endpoint).reword([TEXT], "light", 0)
     with pytest.raises(ConfigError, match=r"evaluate\.paraphraser\.options"):
-        ModelParaphraser(ParaphraserConfig(teacher="openai", options={"model": "m", "colour": "red"}))
+        ModelParaphraser(AskConfig(teacher="openai", options={"model": "m", "colour": "red"}))
 
 
 def test_a_model_is_not_asked_for_training(endpoint: Endpoint) -> None:

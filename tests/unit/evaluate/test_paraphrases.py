@@ -12,7 +12,7 @@ from tests.unit.claims.bag import BagOfWords
 from tests.unit.data.providers.server import Answer, Asked, Endpoint, anthropic, serving
 from tests.unit.evaluate.suite.test_words import TEXTS, make_bench
 
-from nlakit.config import EvaluateConfig, ParaphraserConfig
+from nlakit.config import AskConfig, EvaluateConfig
 from nlakit.data.providers import client
 from nlakit.errors import ConfigError, SpendingError
 from nlakit.evaluate import runner
@@ -44,7 +44,7 @@ def said(asked: Asked, _: int) -> Answer:
 def asking(endpoint: Endpoint, *, yes: bool = True, answers: Path | None = None, **changes: Any) -> Bench:
     """A bench on real text, whose settings name a model."""
     bench = make_bench(corpus="jsonl", **changes)
-    model = ParaphraserConfig(teacher="anthropic", options={"model": "m", "base_url": endpoint.url})
+    model = AskConfig(teacher="anthropic", options={"model": "m", "base_url": endpoint.url})
     bench.config = EvaluateConfig(bootstrap=100, paraphraser=model)
     bench.progress, bench.answers = Progress(silent=True, yes=yes), answers
     return bench
@@ -107,7 +107,7 @@ def test_the_table_says_the_most_frequent_fault_first() -> None:
 def test_a_paraphraser_without_a_key_is_missed_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is known to be missing is said at once, where the paraphraser will be asked, and only there."""
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    model = ParaphraserConfig(teacher="openai", options={"model": "m"})
+    model = AskConfig(teacher="openai", options={"model": "m"})
     monkeypatch.setattr(runner.Pair, "from_pretrained", lambda _: pytest.fail("work has begun"))
     with pytest.raises(ConfigError, match=r"evaluate\.paraphraser\.calls\.key_env"):
         runner.evaluate("terrarium", EvaluateConfig(parts=("words",), paraphraser=model))
@@ -118,6 +118,6 @@ def test_a_paraphraser_without_a_key_is_missed_before_any_work(monkeypatch: pyte
 def test_a_run_that_asks_nobody_is_as_before() -> None:
     """A paraphraser that is not named is no setting of a run, and how one is called never is."""
     assert "paraphraser" not in runner._deciding(EvaluateConfig())
-    model = ParaphraserConfig(teacher="openai", options={"model": "m"})
+    model = AskConfig(teacher="openai", options={"model": "m"})
     named = runner._deciding(EvaluateConfig(paraphraser=model))
     assert named["paraphraser"] == {"teacher": "openai", "options": {"model": "m"}}

@@ -33,12 +33,10 @@ class EndpointPlugin:
         """Make the teacher."""
         return EndpointTeacher(self.wire, config)
 
-    def asker(self, config: AskConfig, *, wording: str, max_tokens: int) -> EndpointAsker:
+    def asker(self, config: AskConfig, *, table: str, wording: str, max_tokens: int) -> EndpointAsker:
         """Make what asks the model behind the endpoint anything else."""
-        options = settings_from(
-            EndpointOptions, {"max_tokens": max_tokens, **config.options}, f"{config.table}.options"
-        )
-        return EndpointAsker(self.wire, options, config.calls, wording=wording, table=config.table)
+        options = settings_from(EndpointOptions, {"max_tokens": max_tokens, **config.options}, f"{table}.options")
+        return EndpointAsker(self.wire, options, config.calls, wording=wording, table=table)
 
 
 make_anthropic_teacher = EndpointPlugin(AnthropicWire())

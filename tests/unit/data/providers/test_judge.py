@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.unit.data.providers.server import Asked, Endpoint, anthropic, failure, openai, serving
 
-from nlakit.config import CallsConfig, JudgeConfig
+from nlakit.config import AskConfig, CallsConfig
 from nlakit.data.judgement import Case, Judgement, ModelJudge
 from nlakit.data.providers import client
 from nlakit.errors import ConfigError, EndpointError, NotFoundError, SpendingError
@@ -29,7 +29,7 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
 
 def judge(endpoint: Endpoint, wire: str = "anthropic", **calls: Any) -> ModelJudge:
     options = {"model": "m-1", "base_url": endpoint.url}
-    return ModelJudge(JudgeConfig(teacher=wire, options=options, calls=CallsConfig(**calls)))
+    return ModelJudge(AskConfig(teacher=wire, options=options, calls=CallsConfig(**calls)))
 
 
 def cases(count: int) -> list[Case]:
@@ -93,8 +93,8 @@ def test_wrong_settings_are_refused(endpoint: Endpoint) -> None:
     with pytest.raises(
         NotFoundError, match=r"no teacher for evaluate\.judge named 'oracle'\. Known: anthropic, openai\."
     ):
-        ModelJudge(JudgeConfig(teacher="oracle"))
+        ModelJudge(AskConfig(teacher="oracle"))
     with pytest.raises(ConfigError, match=r"evaluate\.judge\.options"):
-        ModelJudge(JudgeConfig(teacher="openai", options={"model": "m", "colour": "red"}))
+        ModelJudge(AskConfig(teacher="openai", options={"model": "m", "colour": "red"}))
     with pytest.raises(ConfigError, match=r"evaluate\.judge\.calls\.max_cost"):
         judge(endpoint, max_cost=1.0)
