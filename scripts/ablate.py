@@ -118,7 +118,8 @@ def recipe_of(name: str, seed: int) -> Recipe:
 def made_with(recipe: Recipe) -> str:
     """Return a hash over what a run follows from: its recipe, the rewordings, and how agreement is rewarded where it is."""
     reward = [AGAINST] if recipe.train.agreement else []
-    return fingerprint(recipe.model_dump(mode="json"), paraphraser().fingerprint(), *reward)
+    asked = {"evaluate": {"paraphraser"}}  # nobody is: Terrarium's own paraphraser serves
+    return fingerprint(recipe.model_dump(mode="json", exclude=asked), paraphraser().fingerprint(), *reward)
 
 
 def up_to_date(runs: Runs, name: str, seed: int | str) -> bool:

@@ -22,6 +22,7 @@ PUBLIC_MODULES = (
     "card",
     "client",
     "config",
+    "data/asking",
     "data/corpus",
     "data/store",
     "data/teachers",

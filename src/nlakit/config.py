@@ -1,9 +1,8 @@
 """Recipes: every setting of a run as frozen, validated models, and the seeds derived from them.
 
-A recipe is a TOML file whose tables are the models below. The docstring under a field is its help
-text, its row in ``docs/config.md`` and the only place where its unit and special values are written.
-"our choice" marks a default that no source prescribes; "paper" is Fraser-Taliente et al. 2026 and
-"its code" the code published with it.
+A recipe is a TOML file whose tables are the models below. The docstring under a field is its help text, its row in
+``docs/config.md`` and the only place where its unit and special values are written. "our choice" marks a default that no source
+prescribes; "paper" is Fraser-Taliente et al. 2026 and "its code" the code published with it.
 """
 
 from __future__ import annotations
@@ -353,11 +352,11 @@ class TrainConfig(Settings):
     """Steps between lines of ``samples.jsonl`` (our choice)."""
 
 
-class JudgeConfig(Settings):
-    """Who judges claims against the text, in the part ``evidence`` of an evaluation."""
+class AskConfig(Settings):
+    """A model that an evaluation asks: to judge claims (part ``evidence``), or to say explanations in other words (``words``)."""
 
     teacher: str = ""
-    """Whose interface the judge has: ``anthropic`` or ``openai``; empty for the words of the claims alone, which need no model."""
+    """An installed teacher that answers any prompt: ``anthropic``, ``openai``, or another; empty to ask nobody."""
     options: dict[str, Scalar] = Field(default_factory=dict)
     """Its model, address, temperature and longest reply, as for a teacher of that name."""
     calls: CallsConfig = CallsConfig()
@@ -379,8 +378,10 @@ class EvaluateConfig(Settings):
     """Longest sampled explanation, closing tag included; none for what the pair was trained with."""
     batch_size: Positive = 128
     """Rows in one decoding batch."""
-    judge: JudgeConfig = JudgeConfig()
-    """Who judges claims against the text."""
+    judge: AskConfig = AskConfig()
+    """Who judges claims against the text; nobody: their words do."""
+    paraphraser: AskConfig = AskConfig()
+    """Who says explanations in other words; nobody: the corpus's own paraphraser."""
 
 
 class Recipe(Settings):

@@ -1,8 +1,8 @@
 """The door through which explanations are said in other words, to see whether their meaning carries the vector.
 
 A plugin of the group ``nlakit.paraphrasers``, under the name of the corpus whose explanations it understands, is a function
-without arguments that returns a :class:`Paraphraser`. The paper's tests for a private code ask a language model; Terrarium
-has a paraphraser of its own, and :mod:`nlakit.data.inprocess` and the endpoints can stand in for any other corpus.
+without arguments that returns a :class:`Paraphraser`. Terrarium has one of its own. The paper's tests for a private code ask a
+language model, which an evaluation does for any text where ``evaluate.paraphraser`` names one (:mod:`nlakit.data.rewordings`).
 """
 
 from __future__ import annotations
@@ -23,5 +23,5 @@ class Paraphraser(Protocol):
     def fingerprint(self) -> str:
         """Return a hash that differs whenever a rewording could."""
 
-    def reword(self, texts: Sequence[str], how: Rewording, seed: int) -> list[str]:
-        """Return each text said anew; the draw depends on the seed and the text alone."""
+    def reword(self, texts: Sequence[str], how: Rewording, seed: int) -> Sequence[str | None]:
+        """Return each text said anew, None where that failed; the draw depends on the seed and the text alone."""

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from tests.unit.data.providers.server import Answer, Asked, anthropic, serving
 from tests.unit.evaluate import toy
 from torch import Tensor
 
@@ -268,6 +269,58 @@ def test_support_is_calibrated_on_a_pair_and_kept_on_its_card(
     support = Pair.from_pretrained(folder).card.support
     assert support is not None
     assert support.apply({"agreement": 0.9}) > 0.9 > 0.1 > support.apply({"agreement": 0.1})
+
+
+def test_models_judge_and_paraphrase_by_command(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``nlakit evaluate --set ... --yes --answers DIR`` asks the models that are named, and a second time nobody."""
+    folder = save_pair(recipe, tmp_path / "pair")
+    speak_truth(monkeypatch, recipe)
+
+    def answer(asked: Asked, _: int) -> Answer:
+        return anthropic("[]" if "<passage>" in asked.prompt else "<rewording>On animals, on cats.</rewording>")
+
+    with serving() as endpoint:
+        endpoint.answer = answer
+        models = [
+            f"--set=evaluate.{who}.{setting}"
+            for who in ("judge", "paraphraser")
+            for setting in ("teacher=anthropic", "options.model=m", f"options.base_url={endpoint.url}")
+        ]
+        command = [
+            "evaluate",
+            str(folder),
+            "--rows=12",
+            "--parts=words,evidence",
+            *models,
+            f"--answers={tmp_path}/kept",
+        ]
+        printed = []
+        for options in (["--yes"], []):
+            with pytest.raises(SystemExit) as end:
+                main([*command, *options, "--json"])
+            assert end.value.code == 0
+            printed.append(capsys.readouterr().out)
+        asked = len(endpoint.asked)
+    assert printed[0] == printed[1]
+    measures = json.loads(printed[0])
+    assert measures["evidence_read"]["value"] == 1
+    texts = measures["evidence_read"]["n"]
+    assert 0 < asked <= 5 * texts
+    assert asked == len((tmp_path / "kept" / "answers.jsonl").read_text(encoding="utf-8").splitlines())
+
+
+def test_only_settings_of_the_evaluation_can_be_set(capsys: pytest.CaptureFixture[str]) -> None:
+    """A setting of how the pair was made, and one that does not exist, are refused before any work."""
+    for override, message in (
+        ("train.steps=3", "names 'train'"),
+        ("evaluate.judge.model=m", "judge.model: there is no such key"),
+    ):
+        with pytest.raises(SystemExit) as end:
+            main(["evaluate", "terrarium", "--set", override])
+        assert end.value.code == 2
+        assert message in capsys.readouterr().err
 
 
 def test_only_what_was_asked_for_is_measured(recipe: Recipe, tmp_path: Path) -> None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nlakit.cli.options import JsonOption, QuietOption, ReportOption, file_option
+from nlakit.cli.options import JsonOption, QuietOption, ReportOption, YesOption, file_option
 from nlakit.cli.output import print_json, print_measures, print_table
-from nlakit.errors import InputError
+from nlakit.errors import ConfigError, InputError
 from nlakit.evaluate.suite import PARTS
 from nlakit.plugins import DEFAULT_PAIR
 
 if TYPE_CHECKING:
+    from nlakit.config import EvaluateConfig
     from nlakit.evaluate.evaluation import Evaluation
     from nlakit.progress import Progress
 
@@ -53,6 +54,23 @@ def evaluate(
             show_default="standard",
         ),
     ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Set any setting of the table evaluate, for example evaluate.judge.teacher=openai; may be repeated.",
+        ),
+    ] = None,
+    yes: YesOption = False,
+    answers: Annotated[
+        Path | None,
+        typer.Option(
+            "--answers",
+            metavar="DIR",
+            help="Folder that keeps the answers that are paid for; default: that of the pair's run, if it has one.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
     out: Annotated[Path | None, file_option("--out", "FILE.json", "Write the measures to this file as well.")] = None,
     report: ReportOption = None,
@@ -61,8 +79,9 @@ def evaluate(
     """Measure a pair on held-out rows.
 
     Prints variance explained, its controls and the truth of claims, each with a bootstrap interval over
-    documents. docs/metrics.md defines every measure. For a run folder, without --rows, --seed and --parts, this runs
-    its stage evaluate: what is found is kept there for the report.
+    documents. docs/metrics.md defines every measure. For a run folder, without settings of its own, this runs
+    its stage evaluate: what is found is kept there for the report. A model is asked to judge or to paraphrase only
+    where the settings name one, and its cost has to be approved (docs/real-text.md).
 
     \b
     Examples:
@@ -71,6 +90,7 @@ def evaluate(
       nlakit evaluate runs/demo/pair --rows 200 --json
       nlakit evaluate --parts support,words
       nlakit evaluate --parts all --report shipped
+      nlakit evaluate runs/book --set evaluate.judge.teacher=openai --set evaluate.judge.options.model=MODEL
       nlakit evaluate me/my-pair
     """
     from nlakit.config import plain
@@ -83,11 +103,14 @@ def evaluate(
 
     if report is not None:
         require_matplotlib("the report")
-    progress = Progress(silent=quiet or as_json)
+    progress = Progress(silent=quiet or as_json, yes=yes)
     given = {"rows": rows, "seed": seed, "parts": None if parts is None else tuple(parts.replace(" ", "").split(","))}
     given = {name: value for name, value in given.items() if value is not None}
-    measure = _measure_run if (Path(pair) / "config.json").is_file() else _measure_pair
-    evaluation = measure(pair, given, progress)
+    config = _settings(given, overrides or ())
+    if (Path(pair) / "config.json").is_file():
+        evaluation = _measure_run(pair, config if given or overrides or answers else None, progress, answers)
+    else:
+        evaluation = _measure_pair(pair, config, progress, answers)
     measures = {name: plain(found) for name, found in evaluation.measures.items()}
     if out is not None:
         write_json(out, measures)
@@ -101,23 +124,39 @@ def evaluate(
             typer.echo(f"not measured: {', '.join(names)}: {reason}", err=True)
 
 
-def _measure_pair(pair: str, given: Mapping[str, Any], progress: Progress) -> Evaluation:
+def _settings(given: Mapping[str, Any], overrides: Sequence[str]) -> EvaluateConfig:
+    """Return the settings of an evaluation; overrides name them as a recipe does."""
     from nlakit.config import EvaluateConfig
+    from nlakit.validation import apply_override, validated
+
+    data: dict[str, Any] = {"evaluate": dict(given)}
+    for override in overrides:
+        apply_override(data, override)
+    if others := sorted(set(data) - {"evaluate"}):
+        raise ConfigError(
+            f"--set names {others[0]!r}; only settings of the table evaluate can be set here, such as evaluate.judge.teacher. How "
+            "a pair was made is on its card."
+        )
+    return validated(EvaluateConfig, data["evaluate"], "the table evaluate with --set")
+
+
+def _measure_pair(pair: str, config: EvaluateConfig, progress: Progress, answers: Path | None) -> Evaluation:
     from nlakit.evaluate.runner import evaluate
 
-    return evaluate(pair, EvaluateConfig(**given), progress)
+    return evaluate(pair, config, progress, answers)
 
 
-def _measure_run(path: str, given: Mapping[str, Any], progress: Progress) -> Evaluation:
-    """Do the stage evaluate of a run; with settings of its own, measure the run's pair and keep nothing."""
+def _measure_run(path: str, config: EvaluateConfig | None, progress: Progress, answers: Path | None) -> Evaluation:
+    """Do the stage evaluate of a run; with settings of its own, measure the run's pair and keep only what was paid for."""
+    from nlakit.data.annotate import ANSWERS
     from nlakit.evaluate.evaluation import Evaluation
     from nlakit.evaluate.runner import pair_of
     from nlakit.pipeline import run_stages
     from nlakit.runs import RunFolder
 
     folder = RunFolder.existing(path)
-    if given:
-        return _measure_pair(str(pair_of(folder)), given, progress)
+    if config is not None:
+        return _measure_pair(str(pair_of(folder)), config, progress, answers or folder.path / ANSWERS)
     written = run_stages(folder.recipe(), folder, progress, ["evaluate"])["evaluate"]
     return Evaluation.load(written.parent)
 

@@ -43,7 +43,7 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, for example train.steps=10; may be repeated."),
 ]
-YesOption = Annotated[bool, typer.Option("--yes", help="Approve what a teacher costs without being asked.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Approve what asking models costs, without being asked.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of everything that is drawn.")]

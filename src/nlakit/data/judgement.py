@@ -1,4 +1,4 @@
-"""What a language model is asked when it serves as judge, and how its reply becomes judged claims.
+"""The judge: what a language model is asked when it serves as one, and how its reply becomes judged claims.
 
 The wording is nlakit's own. It follows the paper's study of confabulation (section 5.3; Fraser-Taliente et al. 2026): the
 claims of an explanation about the context, at three levels, each true, false but related, or unrelated.
@@ -8,11 +8,21 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from nlakit.config import AskConfig
+from nlakit.data.asking import load_asker
 from nlakit.data.instruction import Reply
+from nlakit.data.teachers import Plan
 from nlakit.truth import LEVELS, Level, Verdict
+
+TABLE = "evaluate.judge"
+"""The table of its settings, for messages."""
+MAX_TOKENS = 1000
+"""Longest reply where the settings name none, in tokens (our choice: a list of claims is longer than an explanation)."""
 
 INSTRUCTION = """\
 A text was read up to a point. Somebody who did not see it described what a reader has in mind at that point. Take the \
@@ -62,6 +72,34 @@ class Judgement:
     claim: str
     level: Level
     verdict: Verdict
+
+
+class ModelJudge:
+    """A language model that judges claims; priced as a teacher is."""
+
+    def __init__(self, config: AskConfig) -> None:
+        """Raise what :func:`~nlakit.data.asking.load_asker` raises for wrong settings."""
+        self._asker = load_asker(config, table=TABLE, wording=INSTRUCTION, max_tokens=MAX_TOKENS)
+
+    def check(self) -> None:
+        """Raise ConfigError for a missing key and MissingExtraError for a missing package."""
+        self._asker.check()
+
+    def plan(self, cases: Iterable[Case], answers: Path | None) -> Plan:
+        """Count the requests without an answer in the folder ``answers``, and keep new answers there."""
+        return self._asker.plan(map(instruct, cases), answers)
+
+    def receipt(self) -> str:
+        """Say what all answers that are kept have used."""
+        return self._asker.receipt()
+
+    def judge(self, cases: Sequence[Case]) -> list[list[Judgement] | None]:
+        """Return the judged claims of each case, None where the reply cannot be read as such.
+
+        Raises :class:`~nlakit.errors.EndpointError` when the endpoint refuses or is silent, and
+        :class:`~nlakit.errors.SpendingError` at a cap; what was answered until then is kept.
+        """
+        return [judge_reply(reply) for reply in self._asker.ask([instruct(case) for case in cases])]
 
 
 def instruct(case: Case) -> str:

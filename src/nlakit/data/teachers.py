@@ -15,6 +15,9 @@ What a teacher may have besides, each looked for by name:
 * ``wants_vectors = True``, to be given the rows' vectors (``Context.vector``);
 * ``batch_rows``, how many contexts it is given at once;
 * ``record()``, what the pair's card says of it, as a mapping.
+
+A teacher with a language model behind it can serve as judge and as paraphraser too: its entry point then has a function
+``asker`` (:mod:`nlakit.data.asking`).
 """
 
 from __future__ import annotations

@@ -13,8 +13,7 @@ from nlakit.claims.evidence import Evidence
 from nlakit.claims.exchange import ClaimReader
 from nlakit.claims.readers import claim_reader
 from nlakit.data.annotate import require_approval
-from nlakit.data.judgement import Case, Judgement
-from nlakit.data.providers.judge import EndpointJudge
+from nlakit.data.judgement import Case, Judgement, ModelJudge
 from nlakit.data.tokens import tokenise
 from nlakit.evaluate.bench import Bench
 from nlakit.explanations import Explanation
@@ -80,9 +79,9 @@ def judge_by_words(reader: ClaimReader, explanations: Sequence[Explanation], evi
 def judge_by_model(bench: Bench, texts: Sequence[Sequence[Evidence]]) -> list[Judged]:
     """Let the judge read the sampled explanations and hold them against several texts each (``texts[k][row]``).
 
-    Raises what :class:`~nlakit.data.providers.judge.EndpointJudge` raises, and SpendingError for a cost that nobody approved.
+    Raises what :class:`~nlakit.data.judgement.ModelJudge` raises, and SpendingError for a cost that nobody approved.
     """
-    judge = EndpointJudge(bench.config.judge)
+    judge = ModelJudge(bench.config.judge)
     usable = [row for row, explanation in enumerate(bench.explanations) if explanation.ok]
     cases = [
         [Case(bench.explanations[row].text, evidence_N[row].before, evidence_N[row].after) for row in usable]

@@ -7,13 +7,16 @@ again from the pair's card, and gathers what they found.
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from nlakit.card import Card, Measure
 from nlakit.config import EvaluateConfig, Recipe, fingerprint
 from nlakit.data.annotate import ANSWERS, kept_answers
-from nlakit.data.providers.judge import EndpointJudge
+from nlakit.data.judgement import ModelJudge
+from nlakit.data.rewordings import ModelParaphraser
 from nlakit.errors import CardError, InternalError, RunError
 from nlakit.evaluate.bench import STAGE, Bench, Found
 from nlakit.evaluate.estimates import HELDOUT, Estimator
@@ -49,7 +52,7 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
     """
     source = pair_of(folder)
     stage = folder.stage(STAGE)
-    wanted = recipe.evaluate.model_dump(mode="json", exclude={"judge": {"calls"}})  # as with a teacher's
+    wanted = _deciding(recipe.evaluate)
     settings = {"pair": _identity(folder, source), "evaluate": wanted}
     if folder.check_stage(STAGE, settings, stage.path / FILE_NAME) == "done":
         return stage.path / FILE_NAME
@@ -83,6 +86,22 @@ def _require_measurable(source: str | Path) -> None:
     card.require_stats()
 
 
+def _deciding(config: EvaluateConfig) -> dict[str, Any]:
+    """Return the settings that decide what is found: how a model is called is none, nor is a paraphraser that is not named."""
+    wanted: dict[str, Any] = config.model_dump(mode="json", exclude={"judge": {"calls"}, "paraphraser": {"calls"}})
+    if not config.paraphraser.teacher:
+        del wanted["paraphraser"]
+    return wanted
+
+
+def _require_askable(config: EvaluateConfig, parts: Collection[str]) -> None:
+    """Raise for a judge or a paraphraser that cannot be asked, before any work rather than after all of it."""
+    if config.judge.teacher and "evidence" in parts:
+        ModelJudge(config.judge).check()
+    if config.paraphraser.teacher and "words" in parts:
+        ModelParaphraser(config.paraphraser).check()
+
+
 def _identity(folder: RunFolder, source: Path) -> str:
     """Return a hash over what the stage that made a pair wrote."""
     name = "train" if source.name == "pair" and source.parent == folder.path else "warm-start"
@@ -94,17 +113,18 @@ def evaluate(
 ) -> Evaluation:
     """Measure a pair, by name or folder or on the Hub, on held-out rows built again from its card.
 
-    A judge that is paid for keeps its answers in the folder ``answers``, else in that of the pair's run, if it has one.
+    A judge and a paraphraser that are paid for keep their answers in the folder ``answers``, else in that of the pair's run, if
+    it has one.
 
     Raises what loading a pair raises, :class:`~nlakit.errors.CardError` when the card does not say where its rows came from,
     :class:`~nlakit.errors.InputError` when nothing is held out, :class:`~nlakit.errors.MissingExtraError` when claims can be
-    judged and scikit-learn is missing, and what :class:`~nlakit.data.providers.judge.EndpointJudge` raises for its settings.
+    judged and scikit-learn is missing, and what :func:`~nlakit.data.asking.load_asker` raises for the settings of a judge or a
+    paraphraser.
     """
     started = time.monotonic()
     parts = chosen_parts(config.parts)
     _require_measurable(source)
-    if config.judge.teacher and any(part.name == "evidence" for part in parts):
-        EndpointJudge(config.judge).check()  # before any work, rather than after all of it
+    _require_askable(config, {part.name for part in parts})
     progress = progress or Progress(silent=True)
     folder = pair_folder(source)
     pair = Pair.from_pretrained(folder)

@@ -36,5 +36,5 @@ class Reworder:
         reworded = self.paraphraser.reword([texts[row] for row in chosen], "training", derive_seed(seed, "words"))
         found = list(texts)
         for row, text in zip(chosen, reworded, strict=True):
-            found[row] = text
+            found[row] = found[row] if text is None else text
         return found

@@ -19,9 +19,10 @@ def word_vector(word: str) -> Tensor:
 
 
 class BagOfWords:
-    """Stands in for a reconstructor; ``deaf_to`` are words that add nothing."""
+    """Stands in for a reconstructor; ``deaf_to`` are words that add nothing, ``window`` the most words of a text."""
 
-    def __init__(self, deaf_to: Sequence[str] = ()) -> None:
+    def __init__(self, deaf_to: Sequence[str] = (), window: int = 1000) -> None:
+        self.window = window
         self.deaf_to = set(deaf_to)
         self.asked: list[str] = []
 
@@ -33,6 +34,10 @@ class BagOfWords:
     def reconstruct_fitting(self, texts: Sequence[str]) -> tuple[Tensor, list[bool]]:
         """Every text fits."""
         return self.reconstruct(texts), [True] * len(texts)
+
+    def fitting_ids(self, texts: Sequence[str]) -> list[list[int] | None]:
+        """A number for each word of a text, None for a text of more than ``window`` words."""
+        return [[0] * count if count <= self.window else None for count in (len(text.split()) for text in texts)]
 
     def _of(self, text: str) -> Tensor:
         words = [word for word in re.findall(r"\w+", text.lower()) if word not in self.deaf_to]

@@ -14,7 +14,7 @@ from tests.unit.evaluate import toy
 
 from nlakit.claims.anytext import FrameReader
 from nlakit.claims.evidence import Evidence
-from nlakit.config import EvaluateConfig, JudgeConfig
+from nlakit.config import AskConfig, EvaluateConfig
 from nlakit.data.providers import client
 from nlakit.errors import ConfigError, SpendingError
 from nlakit.evaluate import evidence, runner
@@ -52,7 +52,7 @@ def told(asked: Asked) -> str:
 
 
 def bench_of(endpoint: Endpoint, *, yes: bool = True, answers: Path | None = None) -> Any:
-    judge = JudgeConfig(teacher="anthropic", options={"model": "m", "base_url": endpoint.url})
+    judge = AskConfig(teacher="anthropic", options={"model": "m", "base_url": endpoint.url})
     return SimpleNamespace(
         explanations=EXPLANATIONS,
         config=EvaluateConfig(judge=judge),
@@ -89,7 +89,7 @@ def test_nobody_is_asked_without_approval(endpoint: Endpoint) -> None:
 def test_a_judge_without_a_key_is_missed_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is known to be missing is said at once, where the judge will be asked."""
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    judge = JudgeConfig(teacher="openai", options={"model": "m"})
+    judge = AskConfig(teacher="openai", options={"model": "m"})
     monkeypatch.setattr(runner.Pair, "from_pretrained", lambda _: pytest.fail("work has begun"))
     with pytest.raises(ConfigError, match=r"evaluate\.judge\.calls\.key_env"):
         runner.evaluate("terrarium", EvaluateConfig(parts=("evidence",), judge=judge))

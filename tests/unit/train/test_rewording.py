@@ -47,3 +47,13 @@ def test_any_text_can_be_shuffled() -> None:
     assert found != TEXTS
     words = [sorted(text.lower().replace(",", "").replace(".", "").split()) for text in (found[7], TEXTS[7])]
     assert words[0] == words[1]
+
+
+def test_a_text_that_cannot_be_said_anew_stays() -> None:
+    """Where the paraphraser has nothing, the reconstructor reads the text itself."""
+
+    class Silent(Shouting):
+        def reword(self, texts: Sequence[str], how: Rewording, seed: int) -> Sequence[str | None]:  # type: ignore[override]
+            return [None for _ in texts]
+
+    assert Reworder(Silent(), 1.0).some(TEXTS, range(200), 1) == TEXTS

@@ -1,10 +1,9 @@
-"""Teachers and judges behind an endpoint: Anthropic, OpenAI, and any server that speaks the chat format of the latter.
+"""Language models behind an endpoint: Anthropic, OpenAI, and any server that speaks the chat format of the latter.
 
 ::
 
     endpoint   the teacher: asks for explanations of contexts
-    judge      the judge: asks which claims of an explanation a text bears out
-    asker      what both share: what is sent, what is kept, where it stops
+    asker      what is sent, what is kept, where it stops; asks for teachers, judges and paraphrasers
     wire       the two formats of requests and replies
     client     HTTP: retries with growing waits, timeouts, refusals in words
     batches    the batch interfaces of both providers
@@ -16,25 +15,30 @@ Keys come from environment variables alone. They are sent to the endpoint and go
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
-from nlakit.config import AnnotateConfig
-
-if TYPE_CHECKING:
-    from nlakit.data.providers.endpoint import EndpointTeacher
-
-
-def make_anthropic_teacher(config: AnnotateConfig) -> EndpointTeacher:
-    """Entry point of the teacher ``anthropic``."""
-    from nlakit.data.providers.endpoint import EndpointTeacher
-    from nlakit.data.providers.wire import AnthropicWire
-
-    return EndpointTeacher(AnthropicWire(), config)
+from nlakit.config import AnnotateConfig, AskConfig, settings_from
+from nlakit.data.providers.asker import EndpointAsker
+from nlakit.data.providers.endpoint import EndpointTeacher
+from nlakit.data.providers.wire import AnthropicWire, EndpointOptions, OpenAIWire, Wire
 
 
-def make_openai_teacher(config: AnnotateConfig) -> EndpointTeacher:
-    """Entry point of the teacher ``openai``: OpenAI itself, or any endpoint with its chat format."""
-    from nlakit.data.providers.endpoint import EndpointTeacher
-    from nlakit.data.providers.wire import OpenAIWire
+@dataclass(frozen=True)
+class EndpointPlugin:
+    """Entry point of a teacher behind an endpoint, which answers any other prompt as well."""
 
-    return EndpointTeacher(OpenAIWire(), config)
+    wire: Wire
+
+    def __call__(self, config: AnnotateConfig) -> EndpointTeacher:
+        """Make the teacher."""
+        return EndpointTeacher(self.wire, config)
+
+    def asker(self, config: AskConfig, *, table: str, wording: str, max_tokens: int) -> EndpointAsker:
+        """Make what asks the model behind the endpoint anything else."""
+        options = settings_from(EndpointOptions, {"max_tokens": max_tokens, **config.options}, f"{table}.options")
+        return EndpointAsker(self.wire, options, config.calls, wording=wording, table=table)
+
+
+make_anthropic_teacher = EndpointPlugin(AnthropicWire())
+make_openai_teacher = EndpointPlugin(OpenAIWire())
+"""OpenAI itself, or any endpoint with its chat format."""

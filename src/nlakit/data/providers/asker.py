@@ -1,7 +1,7 @@
 """Asking a model behind an endpoint: sends what is not yet answered, keeps every answer, stops at a cap.
 
-What is asked, and what becomes of a reply, is the business of the teacher (:mod:`nlakit.data.providers.endpoint`) and of the
-judge (:mod:`nlakit.data.providers.judge`).
+What is asked, and what becomes of a reply, is the business of the teacher (:mod:`nlakit.data.providers.endpoint`), the judge
+(:mod:`nlakit.data.judgement`) and the paraphraser (:mod:`nlakit.data.rewordings`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ROWS = 256
 """Requests sent together; their answers are awaited before the next (our choice)."""
 
 
-class Asker:
+class EndpointAsker:
     """Asks a language model behind an endpoint, in the format of a wire.
 
     ``wording`` is the instruction around every prompt, and part of the fingerprint; ``table`` is the table of the settings,
@@ -101,6 +101,14 @@ class Asker:
         Raises :class:`~nlakit.errors.EndpointError` when the endpoint refuses or is silent, and
         :class:`~nlakit.errors.SpendingError` at a cap; what was answered until then is kept.
         """
+        size = self.batch_rows
+        return [
+            reply
+            for start in range(0, len(prompts), size)
+            for reply in self._ask_together(prompts[start : start + size])
+        ]
+
+    def _ask_together(self, prompts: Sequence[str]) -> list[Reply]:
         keyed = [(self._name_of(body), body) for body in map(self._body, prompts)]
         bodies = dict(keyed)
         if any(key not in self._answers for key in bodies):

@@ -8,7 +8,7 @@ from typing import Any
 
 from nlakit.config import AnnotateConfig, settings_from
 from nlakit.data.instruction import INSTRUCTION, explain_reply, instruct
-from nlakit.data.providers.asker import Asker
+from nlakit.data.providers.asker import EndpointAsker
 from nlakit.data.providers.wire import EndpointOptions, Wire
 from nlakit.data.teachers import Context, Plan
 from nlakit.explanations import Explanation
@@ -17,12 +17,13 @@ from nlakit.explanations import Explanation
 class EndpointTeacher:
     """A language model behind an endpoint, in the format of a wire.
 
-    Raises :class:`~nlakit.errors.ConfigError` for wrong options, and what :class:`~nlakit.data.providers.asker.Asker` raises.
+    Raises :class:`~nlakit.errors.ConfigError` for wrong options, and what
+    :class:`~nlakit.data.providers.asker.EndpointAsker` raises.
     """
 
     def __init__(self, wire: Wire, config: AnnotateConfig) -> None:
         options = settings_from(EndpointOptions, config.options, "annotate.options")
-        self._asker = Asker(wire, options, config.calls, wording=INSTRUCTION)
+        self._asker = EndpointAsker(wire, options, config.calls, wording=INSTRUCTION)
         self.name, self.batch_rows = wire.name, self._asker.batch_rows
 
     def fingerprint(self) -> str:

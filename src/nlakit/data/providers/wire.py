@@ -12,7 +12,7 @@ PROVIDER_TEMPERATURE = 1.0
 
 
 class EndpointOptions(Settings):
-    """``annotate.options`` of the teachers ``anthropic`` and ``openai``: all that decides what is written."""
+    """The options of the teachers ``anthropic`` and ``openai``, also as judge and paraphraser: all that decides what is written."""
 
     model: str
     """Name of the model, as the endpoint knows it."""
@@ -21,7 +21,7 @@ class EndpointOptions(Settings):
     temperature: float = 1.0
     """Sampling temperature (paper: 1)."""
     max_tokens: int = 300
-    """Longest reply, in tokens (paper: 300); a model that thinks first needs room for its thoughts as well."""
+    """Longest reply, in tokens (paper: 300; another default where another length is needed); thoughts need room as well."""
 
 
 class Wire(Protocol):

@@ -10,13 +10,15 @@ LEVERAGE = "Leverage of claims"
 FLIPPED = 0.01
 """A claim counts as flipping something when its exchange raises the error by more than this share of Var."""
 
+MODEL_COST = "; with a model as paraphraser (evaluate.paraphraser) one request an explanation"
+
 _MEANING = (
     "1: meaning alone is read, 0 and below: wording alone. Compare with fve_kept_shuffle, which keeps the words; "
 )
 
 
 def _kept(edit: str, title: str, what: str, baseline: str, needs: tuple[Need, ...] = ()) -> MeasureDefinition:
-    """Return the definition of the share of FVE that an edit leaves."""
+    """Return the definition of the share of FVE that an edit leaves, over the explanations that it applies to."""
     return MeasureDefinition(
         f"fve_kept_{edit}",
         f"FVE kept, {title}",
@@ -24,7 +26,7 @@ def _kept(edit: str, title: str, what: str, baseline: str, needs: tuple[Need, ..
         "Left out where the interval of the FVE below the line is not above 0.",
         baseline,
         "fraction",
-        "one reconstruction a row",
+        f"one reconstruction a row{MODEL_COST if 'paraphraser' in needs else ''}",
         WORDS,
         needs,
     )

@@ -11,18 +11,14 @@ from nlakit import plugins
 from nlakit.claims.exchange import Pool
 from nlakit.claims.leverage import Leverage, leverages, text_errors
 from nlakit.claims.sentences import capitals, shuffled
+from nlakit.errors import EndpointError, SpendingError
 from nlakit.evaluate import edits
 from nlakit.evaluate.bench import Bench
 from nlakit.evaluate.definitions.words import DEFINITIONS, FLIPPED
 from nlakit.evaluate.evaluation import DataTable
-from nlakit.paraphrase import Paraphraser, Rewording
+from nlakit.evaluate.paraphrases import REWORDINGS, reword, rewordings_table
 from nlakit.truth import Claim
 
-REWORDINGS: Mapping[str, Rewording] = {
-    "paraphrase_light": "light",
-    "paraphrase_heavy": "heavy",
-    "translation": "translation",
-}
 _CLAIM_MEASURES = tuple(
     definition.name for definition in DEFINITIONS if definition.name.startswith(("claim_", "flip_"))
 )
@@ -91,26 +87,29 @@ def _measure_edits(bench: Bench, rows: Sequence[int], edited: Edited, why_none: 
 
 
 def _measure_rewordings(bench: Bench, rows: Sequence[int], texts: Sequence[str]) -> None:
-    """Say the explanations anew through the corpus's paraphraser, if it has one."""
-    corpus = bench.settings.corpus.name
-    paraphraser = _paraphraser(corpus)
-    if paraphraser is None:
-        reason = (
-            f"nobody paraphrases the corpus {corpus!r} (no plugin of the group {plugins.PARAPHRASERS} has its name)"
-        )
-        bench.found.leave_out([f"fve_kept_{edit}" for edit in REWORDINGS], reason)
+    """Say the explanations anew, and rebuild their vectors from that.
+
+    With a paraphraser that cannot be asked, or that nobody approved to pay, what it would have said is left out.
+    """
+    names = [f"fve_kept_{edit}" for edit in REWORDINGS]
+    try:
+        reworded = reword(bench, texts)
+    except (SpendingError, EndpointError) as error:
+        asked = bench.config.paraphraser.teacher
+        bench.found.leave_out(names, f"the paraphraser {asked!r} cannot be asked ({error})")
         return
-    seed = bench.seed("paraphrase")
-    reworded = {edit: paraphraser.reword(texts, how, seed) for edit, how in REWORDINGS.items()}
-    _measure_edits(bench, rows, reworded, "no explanation parsed")
-
-
-def _paraphraser(corpus_name: str) -> Paraphraser | None:
-    """Return the paraphraser that goes with a corpus, by the corpus's name; None when there is none."""
-    if corpus_name not in plugins.names(plugins.PARAPHRASERS):
-        return None
-    paraphraser: Paraphraser = plugins.load(plugins.PARAPHRASERS, corpus_name)()
-    return paraphraser
+    if reworded is None:
+        reason = (
+            f"nobody paraphrases the corpus {bench.settings.corpus.name!r} (evaluate.paraphraser names no model, and no plugin of "
+            f"the group {plugins.PARAPHRASERS} has its name)"
+        )
+        bench.found.leave_out(names, reason)
+        return
+    for edit, found in reworded.items():
+        why_none = f"no rewording can be used ({found.why_not})" if found.faults else "no explanation parsed"
+        _measure_edits(bench, rows, {edit: found.texts}, why_none)
+    if any(found.faults for found in reworded.values()):
+        bench.found.tables["rewordings"] = rewordings_table(reworded)
 
 
 def _measure_leverage(

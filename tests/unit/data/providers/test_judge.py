@@ -1,4 +1,4 @@
-"""The judge behind an endpoint, on a server that misbehaves on purpose."""
+"""A judge behind an endpoint, on a server that misbehaves on purpose."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 from tests.unit.data.providers.server import Asked, Endpoint, anthropic, failure, openai, serving
 
-from nlakit.config import CallsConfig, JudgeConfig
-from nlakit.data.judgement import Case, Judgement
+from nlakit.config import AskConfig, CallsConfig
+from nlakit.data.judgement import Case, Judgement, ModelJudge
 from nlakit.data.providers import client
-from nlakit.data.providers.judge import EndpointJudge
 from nlakit.errors import ConfigError, EndpointError, NotFoundError, SpendingError
 from nlakit.truth import Verdict
 
@@ -28,9 +27,9 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
         yield found
 
 
-def judge(endpoint: Endpoint, wire: str = "anthropic", **calls: Any) -> EndpointJudge:
+def judge(endpoint: Endpoint, wire: str = "anthropic", **calls: Any) -> ModelJudge:
     options = {"model": "m-1", "base_url": endpoint.url}
-    return EndpointJudge(JudgeConfig(teacher=wire, options=options, calls=CallsConfig(**calls)))
+    return ModelJudge(AskConfig(teacher=wire, options=options, calls=CallsConfig(**calls)))
 
 
 def cases(count: int) -> list[Case]:
@@ -91,9 +90,11 @@ def test_a_cap_and_a_refusal_name_the_settings_of_the_judge(endpoint: Endpoint) 
 
 def test_wrong_settings_are_refused(endpoint: Endpoint) -> None:
     """An unknown interface, an unknown option and a cap without prices are said before anything is asked."""
-    with pytest.raises(NotFoundError, match="judge"):
-        EndpointJudge(JudgeConfig(teacher="oracle"))
+    with pytest.raises(
+        NotFoundError, match=r"no teacher for evaluate\.judge named 'oracle'\. Known: anthropic, openai\."
+    ):
+        ModelJudge(AskConfig(teacher="oracle"))
     with pytest.raises(ConfigError, match=r"evaluate\.judge\.options"):
-        EndpointJudge(JudgeConfig(teacher="openai", options={"model": "m", "colour": "red"}))
+        ModelJudge(AskConfig(teacher="openai", options={"model": "m", "colour": "red"}))
     with pytest.raises(ConfigError, match=r"evaluate\.judge\.calls\.max_cost"):
         judge(endpoint, max_cost=1.0)

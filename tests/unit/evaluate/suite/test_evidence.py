@@ -10,7 +10,7 @@ from tests.unit.evaluate import toy
 from tests.unit.evaluate.suite.test_words import TRUTHS, make_bench
 
 from nlakit.claims.evidence import Evidence
-from nlakit.config import JudgeConfig
+from nlakit.config import AskConfig
 from nlakit.errors import EndpointError
 from nlakit.evaluate.bench import Bench
 from nlakit.evaluate.definitions.evidence import DEFINITIONS
@@ -111,7 +111,7 @@ def test_a_judge_takes_the_place_of_words(bench: Bench, monkeypatch: pytest.Monk
         return [Judged([Finding(1, "theme", Verdict.RELATED), Finding(2, "theme", Verdict.TRUE)], read) for _ in texts]
 
     monkeypatch.setattr(evidence, "judge_by_model", judged)
-    bench.config = bench.config.model_copy(update={"judge": JudgeConfig(teacher="openai")})
+    bench.config = bench.config.model_copy(update={"judge": AskConfig(teacher="openai")})
     evidence.measure(bench)
     found = values(bench)
     assert found["evidence_read"] == pytest.approx(8 / 9)
@@ -126,7 +126,7 @@ def test_a_judge_that_cannot_be_asked_leaves_the_rest(bench: Bench, monkeypatch:
         raise EndpointError("it is silent")
 
     monkeypatch.setattr(evidence, "judge_by_model", failing)
-    bench.config = bench.config.model_copy(update={"judge": JudgeConfig(teacher="openai")})
+    bench.config = bench.config.model_copy(update={"judge": AskConfig(teacher="openai")})
     evidence.measure(bench)
     assert set(bench.found.left_out) == {*evidence.OWN, *evidence.OTHER}
     assert "it is silent" in bench.found.left_out["evidence_true"]

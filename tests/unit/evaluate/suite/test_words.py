@@ -15,6 +15,7 @@ from tests.unit.evaluate import toy
 from nlakit.claims.exchange import Pool
 from nlakit.claims.leverage import Leverage, leverages
 from nlakit.config import EvaluateConfig
+from nlakit.evaluate import paraphrases
 from nlakit.evaluate.bench import Bench, Found
 from nlakit.evaluate.definitions.words import DEFINITIONS
 from nlakit.evaluate.estimates import Estimator
@@ -72,7 +73,7 @@ def make_bench(
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     toy.install(monkeypatch)
-    monkeypatch.setattr(words, "_paraphraser", lambda _: Shouter())
+    monkeypatch.setattr(paraphrases, "paraphraser_of", lambda _: Shouter())
     return make_bench()
 
 
