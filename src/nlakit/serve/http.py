@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
+from starlette.types import Receive, Scope, Send
 
 from nlakit.errors import UserError
 from nlakit.serve.audit import AuditLog
@@ -49,8 +50,33 @@ Served = Annotated[Service, Depends(service_of)]
 Client = Annotated[str, Depends(client_of)]
 
 
-def events(frames: AsyncIterator[BaseModel | dict[str, Any]]) -> StreamingResponse:
-    """Send frames as server-sent events; an error that comes up in the middle is a last frame ``{"error": sentence}``."""
+class Closing(Protocol):
+    """What is made for a client, and can be given up."""
+
+    async def aclose(self) -> None:
+        """Give it up, begun or not."""
+
+
+class _Events(StreamingResponse):
+    """A stream that gives up what it is made from when it ends, by itself or because the client left."""
+
+    def __init__(self, lines: AsyncIterator[str], source: Closing) -> None:
+        super().__init__(lines, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+        self._source = source
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the stream."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._source.aclose()
+
+
+def events(frames: AsyncIterator[BaseModel | dict[str, Any]], source: Closing) -> StreamingResponse:
+    """Send frames as server-sent events; an error that comes up in the middle is a last frame ``{"error": sentence}``.
+
+    ``source`` is what the frames are made from. It is closed when the client leaves, even before the first frame was made.
+    """
 
     async def lines() -> AsyncIterator[str]:
         try:
@@ -63,4 +89,4 @@ def events(frames: AsyncIterator[BaseModel | dict[str, Any]]) -> StreamingRespon
             yield f"data: {json.dumps({'error': str(error)})}\n\n"
         yield "data: [DONE]\n\n"
 
-    return StreamingResponse(lines(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+    return _Events(lines(), source)

@@ -127,16 +127,16 @@ async def explain(given: ExplainRequest, service: Served, client: Client) -> Any
 
     async def frames() -> AsyncIterator[BaseModel | dict[str, Any]]:
         yield {"layer_index": service.site.layer, "total": len(positions), "prompt_length": len(found)}
-        async with aclosing(written) as items:
-            async for item in items:
-                if isinstance(item, Partial):
-                    yield {"position": positions[item.row], "text": item.text, "done": False}
-                else:
-                    yield _explained(found, positions[item.row], vectors_ND[item.row], item.explanation)
+        async for item in written:
+            if isinstance(item, Partial):
+                yield {"position": positions[item.row], "text": item.text, "done": False}
+            else:
+                yield _explained(found, positions[item.row], vectors_ND[item.row], item.explanation)
 
     if given.stream:
-        return events(frames())
-    results = {frame.position: frame async for frame in frames() if isinstance(frame, ExplainedToken)}
+        return events(frames(), written)
+    async with aclosing(written):
+        results = {frame.position: frame async for frame in frames() if isinstance(frame, ExplainedToken)}
     return ExplainResponse(layer_index=service.site.layer, results=[results[position] for position in positions])
 
 
@@ -149,16 +149,16 @@ async def describe(given: DescribeRequest, service: Served, client: Client) -> A
     written = await service.write(client, vectors_ND, wishes, partial=given.stream)
 
     async def frames() -> AsyncIterator[dict[str, Any]]:
-        async with aclosing(written) as items:
-            async for item in items:
-                if isinstance(item, Partial):
-                    yield {"index": item.row, "text": item.text, "done": False}
-                else:
-                    yield {"index": item.row, **_described(item.explanation).model_dump()}
+        async for item in written:
+            if isinstance(item, Partial):
+                yield {"index": item.row, "text": item.text, "done": False}
+            else:
+                yield {"index": item.row, **_described(item.explanation).model_dump()}
 
     if given.stream:
-        return events(frames())
-    results = {frame.pop("index"): frame async for frame in frames()}
+        return events(frames(), written)
+    async with aclosing(written):
+        results = {frame.pop("index"): frame async for frame in frames()}
     return DescribeResponse(results=[Described(**results[row]) for row in range(len(results))])
 
 
@@ -197,30 +197,30 @@ async def completion(given: CompletionRequest, service: Served, client: Client) 
         }
         written: list[int] = []
         said = 0
-        async with aclosing(parts) as tokens:
-            async for step in tokens:
-                written.append(step.token_id)
-                whole = service.decode(written, controls=True)
-                # A character of several tokens belongs to the last of them.
-                piece = "" if whole.endswith("�") else whole[said:]
-                said += len(piece)
-                row = {
-                    "token": piece,
-                    "token_id": step.token_id,
-                    "position": len(found) + len(written) - 1,
-                    "generated": True,
-                }
-                yield {"type": "token", "token": row}
+        async for step in parts:
+            written.append(step.token_id)
+            whole = service.decode(written, controls=True)
+            # A character of several tokens belongs to the last of them.
+            piece = "" if whole.endswith("�") else whole[said:]
+            said += len(piece)
+            row = {
+                "token": piece,
+                "token_id": step.token_id,
+                "position": len(found) + len(written) - 1,
+                "generated": True,
+            }
+            yield {"type": "token", "token": row}
         yield {"type": "text", "text": service.decode(written)}
 
     if given.stream:
-        return events(frames())
+        return events(frames(), parts)
     tokens: list[dict[str, Any]] = []
     text = ""
-    async for frame in frames():
-        tokens += frame.get("tokens", [])
-        tokens += [frame["token"]] if frame["type"] == "token" else []
-        text = frame.get("text", text)
+    async with aclosing(parts):
+        async for frame in frames():
+            tokens += frame.get("tokens", [])
+            tokens += [frame["token"]] if frame["type"] == "token" else []
+            text = frame.get("text", text)
     return CompletionResponse(tokens=tokens, prompt_length=len(found), text=text)
 
 

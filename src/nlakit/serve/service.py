@@ -29,6 +29,7 @@ from nlakit.serve.answers import Step, answer, answer_ends
 from nlakit.serve.cache import ReadingCache, content_key
 from nlakit.serve.engine import Engine, Parts
 from nlakit.serve.limits import Limits
+from nlakit.serve.owned import Owned
 from nlakit.serve.prompted import Prompted, prompted
 from nlakit.serve.v1.examples import Examples
 from nlakit.serve.wire import Input
@@ -126,11 +127,11 @@ class Service:
 
     async def write(
         self, client: str, vectors_ND: Tensor, wishes: Sequence[Wish], *, partial: bool = False
-    ) -> AsyncGenerator[Partial | Written]:
+    ) -> Owned[Partial | Written]:
         """Queue vectors to be put into words, and return what yields every explanation as it is done.
 
-        With ``partial`` it yields texts as they grow, too. What was written before is taken from the cache. A reader who leaves
-        frees what is still to be written. Raises ``BusyError`` at once when there is no room for all of them.
+        With ``partial`` it yields texts as they grow, too. What was written before is taken from the cache. Closing it, begun or
+        not, gives up what is still to be written. Raises ``BusyError`` at once when there is no room for all of them.
         """
         keys = [
             content_key(self.fingerprint, vector_D, wish) for vector_D, wish in zip(vectors_ND, wishes, strict=True)
@@ -157,26 +158,26 @@ class Service:
             future.add_done_callback(functools.partial(ends, row))
 
         async def items() -> AsyncGenerator[Partial | Written]:
-            try:
-                for row, found in enumerate(known):
-                    if found is not None:
-                        yield Written(row, found)
-                left = len(missing)
-                while left:
-                    item = await made.get()
-                    if isinstance(item, int):
-                        yield Partial(item, latest.pop(item))
-                        continue
-                    row, done = item
-                    explanation = done.result()
-                    await asyncio.to_thread(self.cache.put, {keys[row]: explanation})
-                    left -= 1
-                    yield Written(row, explanation)
-            finally:
-                for future in futures:
-                    future.cancel()
+            for row, found in enumerate(known):
+                if found is not None:
+                    yield Written(row, found)
+            left = len(missing)
+            while left:
+                item = await made.get()
+                if isinstance(item, int):
+                    yield Partial(item, latest.pop(item))
+                    continue
+                row, done = item
+                explanation = done.result()
+                await asyncio.to_thread(self.cache.put, {keys[row]: explanation})
+                left -= 1
+                yield Written(row, explanation)
 
-        return items()
+        async def let_go() -> None:
+            for future in futures:
+                future.cancel()
+
+        return Owned(items(), let_go)
 
     async def score(self, client: str, text: str, vector_D: Tensor) -> Score:
         """Score how well a text rebuilds a vector."""

@@ -19,6 +19,7 @@ from nlakit.errors import BusyError
 from nlakit.explanations import Explanation
 from nlakit.models.readings import NEIGHBOURS, SUPPORT_SAMPLES, Reading, ScoredExplanation, flags_for
 from nlakit.models.sampler import Wish
+from nlakit.serve.owned import Owned
 from nlakit.serve.prompted import Prompted
 from nlakit.serve.service import Partial, Service, require_at_most
 
@@ -75,7 +76,7 @@ Item = Norms | Growing | Reading | Supported
 
 async def read(
     service: Service, client: str, prompt: Prompted, wanted: Wanted, *, partial: bool = False
-) -> AsyncGenerator[Item]:
+) -> Owned[Item]:
     """Queue the readings of a prompt, and return what yields the norms of its vectors and then each reading as it is done.
 
     With ``partial`` it yields texts as they grow, too, and with ``support`` each reading once more with its claims. Raises
@@ -92,7 +93,7 @@ async def read(
 
 async def read_vectors(
     service: Service, client: str, prompt: Prompted, vectors_TD: Tensor, wanted: Wanted, *, partial: bool = False
-) -> AsyncGenerator[Item]:
+) -> Owned[Item]:
     """As :func:`read`, with vectors that are known already."""
     rows = [(position, sample) for position in wanted.positions for sample in range(wanted.samples)]
     wishes = [_wish(service, wanted, wanted.temperature, "sample", sample) for _, sample in rows]
@@ -102,29 +103,27 @@ async def read_vectors(
         made: dict[int, dict[int, ScoredExplanation]] = {}
         readings: list[Reading] = []
         yield Norms(vectors_TD.norm(dim=-1).tolist())
-        async with aclosing(written) as items:
-            async for item in items:
-                position, sample = rows[item.row]
-                if isinstance(item, Partial):
-                    yield Growing(position, sample, item.text)
-                    continue
-                samples = made.setdefault(position, {})
-                samples[sample] = item.explanation
-                if len(samples) == wanted.samples:
-                    in_order = [samples[number] for number in range(wanted.samples)]
-                    readings.append(_reading(service, prompt, vectors_TD, position, in_order))
-                    yield readings[-1]
+        async for item in written:
+            position, sample = rows[item.row]
+            if isinstance(item, Partial):
+                yield Growing(position, sample, item.text)
+                continue
+            samples = made.setdefault(position, {})
+            samples[sample] = item.explanation
+            if len(samples) == wanted.samples:
+                in_order = [samples[number] for number in range(wanted.samples)]
+                readings.append(_reading(service, prompt, vectors_TD, position, in_order))
+                yield readings[-1]
         if wanted.support:
-            readings.sort(
-                key=lambda reading: reading.position
-            )  # what is sampled together does not depend on who was first
+            # What is sampled together does not depend on who was first.
+            readings.sort(key=lambda reading: reading.position)
             together = max(1, min(SUPPORTED_TOGETHER, service.engine.share // SURROUNDINGS))
             for start in range(0, len(readings), together):
                 some = readings[start : start + together]
                 for reading in await _with_support(service, client, prompt, vectors_TD, some, readings, wanted):
                     yield Supported(reading)
 
-    return frames()
+    return Owned(frames(), written.aclose)
 
 
 async def _with_support(

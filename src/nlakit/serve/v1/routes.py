@@ -76,19 +76,18 @@ async def read(given: ReadingsRequest, service: Served, client: Client) -> Any:
             "tokens": [row.model_dump() for row in prompt.rows],
             "positions": list(wanted.positions),
         }
-        async with aclosing(found) as items:
-            async for item in items:
-                if isinstance(item, Growing):
-                    yield {"type": "partial", "position": item.position, "sample": item.sample, "text": item.text}
-                elif isinstance(item, Norms):
-                    yield {"type": "norms", "norms": item.norms}
-                elif isinstance(item, Supported):
-                    yield {"type": "support", "reading": item.reading.to_json()}
-                else:
-                    yield {"type": "reading", "reading": item.to_json()}
+        async for item in found:
+            if isinstance(item, Growing):
+                yield {"type": "partial", "position": item.position, "sample": item.sample, "text": item.text}
+            elif isinstance(item, Norms):
+                yield {"type": "norms", "norms": item.norms}
+            elif isinstance(item, Supported):
+                yield {"type": "support", "reading": item.reading.to_json()}
+            else:
+                yield {"type": "reading", "reading": item.to_json()}
 
     if given.stream:
-        return events(frames())
+        return events(frames(), found)
     made: dict[int, Reading] = {}
     norms: list[float] = []
     async with aclosing(found) as items:
@@ -136,18 +135,17 @@ async def chat(given: ChatRequest, service: Served, client: Client) -> Any:
     async def frames() -> AsyncIterator[BaseModel | dict[str, Any]]:
         chunk = {**head, "object": "chat.completion.chunk"}
         yield {**chunk, "choices": [_choice({"role": "assistant", "content": ""})]}
-        async with aclosing(found) as items:
-            async for item in items:
-                if isinstance(item, Word):
-                    if item.text:
-                        yield {**chunk, "choices": [_choice({"content": item.text})]}
-                elif isinstance(item, Ended):
-                    yield {**chunk, "choices": [_choice({}, item.reason)], "usage": _usage(len(prompt), item)}
-                else:
-                    yield {**chunk, "choices": [], "nlakit": _read(item)}
+        async for item in found:
+            if isinstance(item, Word):
+                if item.text:
+                    yield {**chunk, "choices": [_choice({"content": item.text})]}
+            elif isinstance(item, Ended):
+                yield {**chunk, "choices": [_choice({}, item.reason)], "usage": _usage(len(prompt), item)}
+            else:
+                yield {**chunk, "choices": [], "nlakit": _read(item)}
 
     if given.stream:
-        return events(frames())
+        return events(frames(), found)
     said, read, end = "", list[dict[str, Any]](), Ended("stop", 0)
     async with aclosing(found) as items:
         async for item in items:
