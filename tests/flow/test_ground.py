@@ -18,7 +18,7 @@ from nlakit.errors import ConfigError, RunError
 from nlakit.models.pair import Pair
 from nlakit.pipeline import run_stages, stages_of
 from nlakit.progress import Progress
-from nlakit.runs import RunFolder
+from nlakit.runs import RunFolder, read_metrics
 from nlakit.testing import tiny_recipe
 from nlakit.train import ground, warm_start
 from nlakit.train.supervised import Half, Job
@@ -72,16 +72,29 @@ def test_every_sign_leaves_texts_that_claim_less(recipe: Recipe, tmp_path: Path,
     assert Pair.from_pretrained(run.path / "warm-start" / "pair").card.data["ground"]["by"] == sign
 
 
-def test_falsehoods_of_the_teacher_are_taken_out(
+def test_an_honest_teacher_raises_no_alarm(recipe: Recipe, tmp_path: Path) -> None:
+    """Where the vectors contradict next to nothing, nothing is said of it."""
+    recipe = by(recipe, "probes")
+    run_stages(recipe, prepared(recipe, tmp_path / "run"), SILENT, ["ground"])
+    assert not (tmp_path / "run" / "alarms.jsonl").exists()
+
+
+def test_falsehoods_of_the_teacher_are_taken_out_and_told(
     recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a teacher says against the truth is not kept, whatever the vector holds."""
+    """What a teacher says against the truth is not kept, whatever the vector holds, and an alarm says that it makes things up."""
     monkeypatch.setattr(toy, "explain", lambda truth: "About topic weather, animal unicorn." if truth else "")
     recipe = by(recipe, "probes")
     run = prepared(recipe, tmp_path / "run")
     run_stages(recipe, run, SILENT, ["ground"])
     assert set(load_explanations(run.path / "ground", "av")[1]) == {"Unclear."}
-    assert json.loads((run.path / "ground" / "done.json").read_text())["outputs"]["contradicted"] > 0
+    share = json.loads((run.path / "ground" / "done.json").read_text())["outputs"]["contradicted"]
+    assert share > ground.CONTRADICTED
+    (alarm,) = read_metrics(run.path / "alarms.jsonl", "ground")
+    assert f"contradict {share:.1%} of the teacher's claims" in alarm["message"]
+    assert "topic" in alarm["message"]
+    run_stages(recipe, run, SILENT, ["report"])
+    assert alarm["message"] in json.loads((run.path / "report" / "report.json").read_text())["alarms"][0]["message"]
 
 
 def test_a_stage_that_was_cut_short_ends_the_same(recipe: Recipe, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ from nlakit.data.store import Store
 from nlakit.errors import ConfigError, RunError
 from nlakit.explanations import Outcome
 from nlakit.progress import Progress
-from nlakit.runs import RunFolder
+from nlakit.runs import MetricsWriter, RunFolder
 from nlakit.storage import write_json
 from nlakit.train.batches import permutation
 from nlakit.train.checkpoints import Checkpoints, State
@@ -55,6 +55,8 @@ A first round gives a low probability also to much that the vector holds: at 0.5
 """
 OTHERS = 4
 """Vectors against which a whole statement is held: those of rows drawn by lot."""
+CONTRADICTED = 0.01
+"""Share of the teacher's claims that the vectors contradict, above which there is an alarm: 0.1 % of an honest one's (LOG.md)."""
 PROBE_ROWS = 12_000
 """Rows that the probes of each half of the documents are fitted on."""
 
@@ -97,6 +99,11 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
             tally.add(json.loads(counts.read_text(encoding="utf-8")))
             task.advance(text=tally.summary())
     write_json(stage.path / "scores.json", tally.record())
+    if doubt := tally.doubt():
+        progress.say(f"ALARM: {doubt}")
+        with MetricsWriter(folder.path / "alarms.jsonl", STAGE) as alarms:
+            alarms.truncate_after(-1)
+            alarms.write(0, {"alarm": "teacher_contradicted", "message": doubt})
     stage.finish(settings, tally.outputs())
     shutil.rmtree(stage.path / "checkpoints", ignore_errors=True)
     progress.say(f"ground: {tally.summary()}")
@@ -155,12 +162,24 @@ class Tally:
             "contradicted": total["contradicted"] / max(1, total["claims"]),
         }
 
+    def doubt(self) -> str:
+        """Say that the vectors contradict the teacher too often, and about what; nothing where they do not."""
+        share = self.outputs()["contradicted"]
+        if share <= CONTRADICTED:
+            return ""
+        most = sorted(self.slots, key=lambda slot: -self.slots[slot]["contradicted"])[:3]
+        return (
+            f"the vectors contradict {share:.1%} of the teacher's claims, above {CONTRADICTED:.0%}, most of all about "
+            f"{', '.join(most)}: it makes things up. What fails is taken out, and what a vector is silent about stays unseen; read "
+            f"some of its texts, and look into {STAGE}/scores.json, before you trust what is taught from them"
+        )
+
     def summary(self) -> str:
         """Say in a few words what was kept."""
         total: Counter[str] = sum(self.splits.values(), Counter())
         claims = max(1, total["claims"])
         return (
-            f"{total['kept'] / claims:.0%} of {claims:,} claims kept, {total['contradicted'] / claims:.0%} contradicted, "
+            f"{total['kept'] / claims:.0%} of {claims:,} claims kept, {total['contradicted'] / claims:.1%} contradicted, "
             f"{self.silent:,} explanations silent"
         )
 

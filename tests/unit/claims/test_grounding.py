@@ -10,10 +10,11 @@ import pytest
 import torch
 from tests.unit.claims.making import KEYED, keyed_claims
 
+from nlakit.claims import grounding
 from nlakit.claims.anytext import FrameReader
 from nlakit.claims.exchange import Pool
 from nlakit.claims.grounding import LikelihoodSign, ProbeSign, Score, ground, own_share
-from nlakit.claims.likelihood import span_log_probs
+from nlakit.claims.likelihood import SpanScore, span_log_probs
 from nlakit.claims.probes import fit_probes
 from nlakit.testing import tiny_pair
 from nlakit.truth import Claim
@@ -111,6 +112,21 @@ def test_a_value_is_scored_by_its_probability_and_a_statement_against_other_vect
     assert [claim.slot for claim in claims] == ["kept in the _", "statement"]
     assert scores[0].value == pytest.approx((math.exp(value) - 0.25) / 0.75, rel=1e-4)
     assert scores[1].value == pytest.approx(own_share(clause, elsewhere), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("probability", "rival", "contradicted"),
+    [(0.05, 0.9, True), (0.4, 0.6, False), (0.05, 0.4, False)],
+    ids=["another value", "a guess between two", "many values"],
+)
+def test_a_vector_contradicts_what_it_makes_rarer_than_chance(
+    probability: float, rival: float, contradicted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only where something else is more probable than not and the value far below its frequency, which is a half here."""
+    found = SpanScore(math.log(probability), math.log(rival))
+    monkeypatch.setattr(grounding, "span_scores", lambda *_: [[found]])
+    sign = LikelihoodSign(tiny_pair().verbalizer, Pool({"mood": {"sad": 1, "glad": 1}}), torch.zeros((1, 32)))
+    assert sign.scores(VECTORS[:1], ["Mood sad."], [keyed_claims("Mood sad.")], [0])[0][0].contradicted is contradicted
 
 
 def test_probes_keep_what_they_find_and_contradict_what_is_false() -> None:
