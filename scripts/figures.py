@@ -9,6 +9,7 @@ from nlakit.card import Card, Measure
 from nlakit.evaluate.measures import REGISTRY, Unit, format_value
 from nlakit.terrarium import BEHAVIOUR_FILE, pair_folder, target_folder
 from nlakit.terrarium.families import FAMILIES
+from scripts.ship import COMMAND
 
 PAIR_ROWS = {
     "fve": "FVE of the round trip, temperature 1",
@@ -28,8 +29,13 @@ PAIR_ROWS = {
     "claims_ceiling_detail": "details that probes get right",
     "claims_held": "claims whose fact a probe finds in the vector",
     "facts_mentioned": "facts that the probes find and the words mention",
+    "claims_true_of_warm_start": "claims that are true before reinforcement learning",
+    "facts_mentioned_of_warm_start": "facts that the probes find and the words mention, before it",
+    "claims_true_of_nearest": "claims that are true when the words for the nearest of 6,000 training vectors are given",
     "support_auroc": "support score, AUROC of true against false claims",
     "fve_kept_shuffle": "share of FVE left when sentences are shuffled",
+    "fve_kept_paraphrase_heavy": "share of FVE left when everything is said in other words",
+    "fve_frozen_reconstructor": "FVE when the reconstructor from before reinforcement learning reads the words",
 }
 """Measures of the pair in the order of the table, with what the reader is told they are."""
 
@@ -45,17 +51,29 @@ READING_ROWS = {
     "support_true_low": "claims with a support under 0.5 that are true",
     "support_auroc": "support tells true claims from false ones (AUROC)",
     "support_auroc_detail": "the same, details alone",
+    "support_auroc_slot": "the same, only claims about the same thing compared",
     "support_error": "calibration error of support",
+    "agreement_true_all": "claims that all eight other samples make too that are true",
+    "recurrence_true_none": "claims that no neighbouring token makes too that are true",
     "retrieval_top1": "readings whose own vector is nearest among all measured rows",
-    "splice_kl": "nats by which the target's next token moves with the rebuilt vector in place of its own",
+    "splice_kl": "KL, in nats, of the target's next token with the rebuilt vector in place of its own",
     "splice_kl_mean": "the same with the mean direction",
-    "fve_kept_shuffle": "share of FVE left when sentences are shuffled",
-    "fve_kept_paraphrase_light": "when a third of the claims is said in other words",
-    "fve_kept_paraphrase_heavy": "when all is said in other words, in another order",
-    "fve_kept_entity_swap": "when the name of one thing is exchanged",
+    "splice_answers_kept": "right answers of the target that stay right with the rebuilt vector in place of its own",
+    "fve_kept_shuffle": "FVE kept when sentences are shuffled",
+    "fve_kept_paraphrase_light": "FVE kept when a third of the claims is said in other words",
+    "fve_kept_paraphrase_heavy": "FVE kept when everything is said in other words, in another order",
+    "fve_kept_entity_swap": "FVE kept when one name is exchanged for another: the lower, the more names matter",
+    "fve_kept_translation": "FVE kept in French, which the reconstructor never read",
+    "fve_kept_drop_half": "FVE kept when half of the clauses are dropped",
+    "fve_kept_truncated": "FVE kept when the end is cut off, to the same length",
     "flip_rate": "claims whose exchange for another value changes anything",
-    "task_next_text": "true continuation picked among ten",
-    "task_yes_no": "yes/no questions answered right",
+    "claim_leverage_true": "FVE lost when the value of a true claim is exchanged",
+    "claim_leverage_false": "FVE lost when the value of a false claim is exchanged",
+    "task_next_text": "true continuation picked among ten (at random: 10 %)",
+    "task_yes_no": "yes/no questions answered right (50 %)",
+    "task_hints": "marked answer named before it is given (33 %)",
+    "task_motive": "unsaid motive of a request named (50 %)",
+    "task_writer": "unsaid language of a writer named (25 %)",
 }
 """Measures of the page on trust, with what the reader is told they are."""
 
@@ -69,7 +87,7 @@ def reading_table() -> str:
 def pair_table() -> str:
     """Return the table of the shipped pair."""
     card = Card.load(pair_folder())
-    head = [f"| `nlakit evaluate terrarium --rows {card.results['fve'].n}` | |", "|---|---|"]
+    head = [f"| `{COMMAND}` | |", "|---|---|"]
     return "\n".join([*head, *_rows(card, PAIR_ROWS), "", _trust_sentence(card.results)])
 
 

@@ -94,7 +94,7 @@ class Question:
     slot: str
     """The fact that is asked for."""
     chance: float
-    """Probability of answering right by lot."""
+    """Probability of answering right at random."""
 
 
 @runtime_checkable

@@ -74,7 +74,7 @@ class LikelihoodSign:
     guesses: Pool
     """The claims of the texts that the verbalizer was taught: how often each value occurs."""
     others_KD: Tensor
-    """Vectors drawn by lot, for whole statements."""
+    """Vectors drawn at random, for whole statements."""
 
     def scores(
         self,

@@ -58,7 +58,7 @@ def lowered_minimum(tokens: int) -> int:
 def other_document_rows(documents_N: Sequence[str], seed: int, *labels: object) -> list[int] | None:
     """Pair each row with a row of another document, as the control "words about something else": an index a row.
 
-    Each row takes the next row of another document in an order drawn by lot, so that nearly all rows are used once.
+    Each row takes the next row of another document in an order drawn at random, so that nearly all rows are used once.
     ``labels`` name the draw. None when all rows are of one document.
     """
     if len(set(documents_N)) < 2:

@@ -64,7 +64,7 @@ class Attacker:
         return self._run(torch.tensor([list(ids)], device=self.target.device))[1][0]
 
     def random_prefix(self, ids: Sequence[int], clean_V: Tensor, rng: random.Random) -> Attacked:
-        """Put tokens drawn by lot in front: the control, of the same length and without a search."""
+        """Put tokens drawn at random in front: the control, of the same length and without a search."""
         prefix = tuple(rng.sample(self.vocabulary(), self.budget.tokens))
         return self._try(ids, [prefix], clean_V)[0]
 

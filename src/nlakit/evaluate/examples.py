@@ -27,7 +27,7 @@ def shown_documents(
     variance: float,
     judged: Sequence[JudgedClaim] | None,
 ) -> tuple[ShownDocument, ...]:
-    """Return the first few documents with their readings; they come in an order drawn by lot, so these are no choice.
+    """Return the first few documents with their readings; they come in an order drawn at random, so these are no choice.
 
     ``judged`` is None when the corpus does not know its truth.
     """

@@ -113,7 +113,7 @@ def metrics_markdown() -> str:
             lines += ["", f"## {group}"]
         lines += ["", f"### `{definition.name}`", "", definition.definition, ""]
         lines.append(f"* Unit: {definition.unit}")
-        lines.append(f"* Hold it against: {definition.baseline}")
+        lines.append(f"* Compare with: {definition.baseline}")
         lines.append(f"* Costs: {definition.cost}")
         if definition.needs:
             lines.append(f"* Needs: {', '.join(definition.needs)}")

@@ -148,7 +148,7 @@ def rebuild_rows(target: Target, card: Card, *, rows: int, probe_rows: int, seed
 def draw_documents(
     corpus: Corpus, wanted: Mapping[str, int], split: Callable[[str], str], seed: int
 ) -> dict[str, list[Document]]:
-    """Return documents of each wanted split in an order drawn by lot, keyed by (seed, document id).
+    """Return documents of each wanted split in an order drawn at random, keyed by (seed, document id).
 
     At most ``POOL`` times the wanted number comes back. The whole corpus is read, without its duplicates, so
     that a sorted one is represented from end to end. One that declares itself ``exchangeable`` (its documents

@@ -126,7 +126,7 @@ def tasks_chart(table: DataTable) -> Chart:
             )
             axes.text(1.14, index, f"{100 * float(right or 0):.0f} %", va="center", ha="right", color=INK)
         _percent(axes, 1.15)
-        legend(axes, (("this pair", MAIN, "s", MAIN), ("before RL", SECOND, "o", PAPER), ("by lot", INK, "|", INK)))
+        legend(axes, (("this pair", MAIN, "s", MAIN), ("before RL", SECOND, "o", PAPER), ("at random", INK, "|", INK)))
         caption = "Share answered right, with 95\u00a0% intervals. At the dashed tick an explanation is no better than silence."
         return Chart("tasks", table.title, caption, as_svg(figure, "tasks", "Share right by reading task"))
 

@@ -90,7 +90,7 @@ def yes_no(sitting: Sitting) -> Marks:
 
 
 def asked_for(task: str) -> Callable[[Sitting], Marks]:
-    """Return a task whose questions the corpus knows; silence counts as an answer by lot."""
+    """Return a task whose questions the corpus knows; silence counts as an answer at random."""
 
     def take(sitting: Sitting) -> Marks:
         examiner: object = sitting.reader

@@ -2,7 +2,7 @@
 
 Training and heavy wordings are each a slot's nouns put into the patterns of that use, and the slot's own phrases for it.
 They share the nouns and other single words, since a small model cannot know words that it has never met. No phrase is in
-both. Training wordings have no fixed patterns: fillers drawn by lot stand between the words of a phrase and around noun and
+both. Training wordings have no fixed patterns: fillers drawn at random stand between the words of a phrase and around noun and
 value, and a draw that happens to hold a heavy wording is drawn again, so no wording as a whole is in both.
 
 Nouns, patterns and phrases say which slot they speak of, so that equal values of two slots (answer and container, last word

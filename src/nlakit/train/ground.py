@@ -54,7 +54,7 @@ THRESHOLDS = {"likelihood": 0.2, "swap": 0.02, "probes": 0.5}
 A first round gives a low probability also to much that the vector holds: at 0.5 a tenth of the held facts goes unsaid (LOG.md).
 """
 OTHERS = 4
-"""Vectors against which a whole statement is held: those of rows drawn by lot."""
+"""Vectors against which a whole statement is held: those of rows drawn at random."""
 CONTRADICTED = 0.01
 """Share of the teacher's claims that the vectors contradict, above which there is an alarm: 0.1 % of an honest one's (LOG.md)."""
 PROBE_ROWS = 12_000

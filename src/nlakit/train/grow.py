@@ -166,7 +166,7 @@ def _too_little(recipe: Recipe, corpus: Corpus, found: _Documents, counts: Count
         empty = " and ".join(name for name in SPLITS if not share[name])
         return f"extract.split gives no document to {empty}; a recipe that grows its target needs all four splits."
     characters = [len(document.text) for document in (*found.seen, *found.heldout)]
-    # Twice the expectation, so that a draw by lot gives enough to nearly every text of that length.
+    # Twice the expectation, so that a random draw gives enough to nearly every text of that length.
     documents = round(2 * FEWEST / min(share.values()))
     there = ", ".join(f"{counts[name]} for {name}" for name in SPLITS)
     return (

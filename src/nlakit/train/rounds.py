@@ -209,7 +209,7 @@ def training_statistics(store: Store, injection_scale: float | None, seed: int) 
         seed: of the draw, where there are more rows than are looked at.
     """
     ids = sorted(row for split in ("av", "ar", "rl") for row in store.rows(split, ["row_id"])["row_id"].to_pylist())
-    # Drawn by lot: every n-th row could be the same place of every document.
+    # Drawn at random: every n-th row could be the same place of every document.
     order_N = permutation(len(ids), seed, LABEL, "statistics")
     vectors_ND = store.vectors(sorted(ids[place] for place in order_N[:STATS_ROWS].tolist()))
     if injection_scale is None:

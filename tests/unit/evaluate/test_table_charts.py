@@ -41,7 +41,7 @@ RECURRENCE = DataTable(
 TASKS = DataTable(
     title="Tasks",
     about="Right.",
-    heads=("task", "right", "low", "high", "before RL", "by lot", "rows"),
+    heads=("task", "right", "low", "high", "before RL", "at random", "rows"),
     rows=(("next_text", 0.83, 0.8, 0.86, 0.79, 0.1, 300), ("hints", 0.0, None, None, None, 0.25, 3)),
 )
 BASELINES = DataTable(
@@ -73,7 +73,7 @@ def test_tables_with_a_chart_are_drawn() -> None:
     [
         ("signals", ["slot alone", "error alone", "all claims", "within a slot"]),
         ("recurrence", ["none", "all", "other samples", "neighbouring tokens"]),
-        ("tasks", ["next text", "83 %", "by lot", "before RL"]),
+        ("tasks", ["next text", "83 %", "at random", "before RL"]),
         ("baselines", ["this pair", "logit lens", "claims true", "no claims"]),
     ],
 )

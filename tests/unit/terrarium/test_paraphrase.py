@@ -36,7 +36,7 @@ def explanations() -> list[str]:
 
 @cache
 def some_wordings(slot: str, how: Rewording) -> tuple[str, ...]:
-    """Wordings of a use, drawn by lot where there are many."""
+    """Wordings of a use, drawn at random where there are many."""
     known = wordings(slot, how)
     return tuple(random.Random(slot).sample(known, min(len(known), SOME)))
 

@@ -51,7 +51,7 @@ DEFINITIONS: tuple[MeasureDefinition, ...] = (
         "own vector is nearest",
         "Share of the rows whose own vector is nearer to the reconstruction (by cosine) than that of every other measured row. A "
         "failed output counts as missed.",
-        "1 / n: picking a row by lot",
+        "1 / n: picking a row at random",
         "fraction",
         _COST,
         IDENTIFY,
@@ -61,7 +61,7 @@ DEFINITIONS: tuple[MeasureDefinition, ...] = (
         "mean reciprocal rank",
         "Mean of 1 / rank of the own vector among those of all measured rows, by nearness to the reconstruction; 0 for a failed "
         "output.",
-        "about (ln n + 0.6) / n: ranks by lot",
+        "about (ln n + 0.6) / n: ranks at random",
         "fraction",
         _COST,
         IDENTIFY,
@@ -71,7 +71,7 @@ DEFINITIONS: tuple[MeasureDefinition, ...] = (
         "own before another of its document",
         "Probability that the own vector is nearer to the reconstruction than that of a random other row of the same document; 0.5 "
         "for a failed output. Documents with one row do not count.",
-        "0.5: by lot",
+        "0.5: at random",
         "fraction",
         _COST,
         IDENTIFY,
@@ -81,7 +81,7 @@ DEFINITIONS: tuple[MeasureDefinition, ...] = (
         "own before one of another document",
         "Probability that the own vector is nearer to the reconstruction than that of a random row of another document; 0.5 for a "
         "failed output.",
-        "0.5: by lot",
+        "0.5: at random",
         "fraction",
         _COST,
         IDENTIFY,

@@ -42,7 +42,7 @@ _ATTACK = (
     f"{_BUDGET.tokens} tokens in front of the document, found by a search that makes the true claims of the clean reading least "
     f"probable while the target's next-token distribution moves by {_BUDGET.most_kl} nats at most and its likeliest token stays"
 )
-_RANDOM = "with as many tokens drawn by lot in front; no behaviour is asked for"
+_RANDOM = "with as many tokens drawn at random in front; no behaviour is asked for"
 
 
 def _under(name: str, title: str, definition: str, baseline: str, unit: Unit = "fraction") -> MeasureDefinition:

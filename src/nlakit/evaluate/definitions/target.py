@@ -33,7 +33,7 @@ DEFINITIONS: tuple[MeasureDefinition, ...] = (
     _target_measure(
         "target_loss_seen",
         "loss on documents it was grown from",
-        "As target_loss, on as many of the documents that the target was grown from, drawn by lot.",
+        "As target_loss, on as many of the documents that the target was grown from, drawn at random.",
         "target_loss: far below it, the target has learnt its text by heart",
         "nats/token",
     ),

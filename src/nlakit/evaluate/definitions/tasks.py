@@ -6,7 +6,7 @@ from nlakit.evaluate.definitions.definition import NONE, MeasureDefinition, Need
 
 TASKS = "Reading tasks"
 
-_SILENT = "An explanation that does not speak of it counts as answering by lot."
+_SILENT = "An explanation that does not speak of it counts as answering at random."
 _TASKS: dict[str, tuple[str, str, str]] = {
     "next_text": (
         "the true continuation among ten",
@@ -14,7 +14,7 @@ _TASKS: dict[str, tuple[str, str, str]] = {
             "Ten rows, its own and nine of other documents with the same theme where there are as many: share of the rows whose "
             "explanation makes more claims that are true of its own row than of any other; ties are split. No judge model is asked."
         ),
-        "0.1: by lot",
+        "0.1: at random",
     ),
     "yes_no": (
         "yes/no questions",
@@ -22,7 +22,7 @@ _TASKS: dict[str, tuple[str, str, str]] = {
             "One question a row on a fact of it, half with the true value and half with another of its slot: share answered right, "
             f"yes where the explanation claims the value and no where it claims another. {_SILENT}"
         ),
-        "0.5: by lot",
+        "0.5: at random",
     ),
     "hints": (
         "a hint in the text",
@@ -30,7 +30,7 @@ _TASKS: dict[str, tuple[str, str, str]] = {
             "Rows at which a mark has given the answer away and it is not yet said: share of the explanations that give it. "
             f"{_SILENT}"
         ),
-        "in Terrarium 1 / the number of options: by lot",
+        "in Terrarium 1 / the number of options: at random",
     ),
     "motive": (
         "an unsaid motive",
@@ -38,7 +38,7 @@ _TASKS: dict[str, tuple[str, str, str]] = {
             "Rows at which it is settled, and not yet said, what somebody will do because of how they see the situation: share of "
             f"the explanations that say so. {_SILENT}"
         ),
-        "in Terrarium 0.5: by lot",
+        "in Terrarium 0.5: at random",
     ),
     "writer": (
         "an unsaid attribute of the writer",
@@ -46,7 +46,7 @@ _TASKS: dict[str, tuple[str, str, str]] = {
             "Rows at which clues have settled something about the writer that is not said: share of the explanations that say it. "
             f"{_SILENT}"
         ),
-        "in Terrarium 1 / the number of languages: by lot",
+        "in Terrarium 1 / the number of languages: at random",
     ),
 }
 """Title, definition and baseline of each task."""

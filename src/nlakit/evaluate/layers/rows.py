@@ -1,6 +1,6 @@
 """Rows of a sweep: the same positions of the same documents, read at every wanted layer in one forward pass.
 
-Documents come in parts, by lot keyed by (seed, document id): probes are fitted on one and asked on another, and where
+Documents come in parts, at random keyed by (seed, document id): probes are fitted on one and asked on another, and where
 the corpus knows its truth two further parts serve for that alone. Documents that the recipe holds out are in none, so that the
 choice of a layer has not looked at them.
 

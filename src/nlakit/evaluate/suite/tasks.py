@@ -47,7 +47,7 @@ def _sit(bench: Bench, explanations: Sequence[Explanation]) -> dict[str, Marks]:
 
 
 def _tabulate(bench: Bench) -> None:
-    """Make the table of the tasks that were taken; who says nothing answers by lot, which gives the chance of each."""
+    """Make the table of the tasks that were taken; who says nothing answers at random, which gives the chance of each."""
     measures = bench.found.measures
     rows = []
     for task, marks in _sit(bench, [Explanation("", Outcome.EMPTY)] * len(bench.explanations)).items():
@@ -57,7 +57,7 @@ def _tabulate(bench: Bench) -> None:
             rows.append((task, own.value, own.low, own.high, None if before is None else before.value, chance, own.n))
     bench.found.tables["tasks"] = DataTable(
         title="Reading tasks",
-        about="Share of the questions that the explanations answer right, beside the share before RL and by lot.",
-        heads=("task", "right", "low", "high", "before RL", "by lot", "rows"),
+        about="Share of the questions that the explanations answer right, beside the share before RL and at random.",
+        heads=("task", "right", "low", "high", "before RL", "at random", "rows"),
         rows=tuple(rows),
     )
