@@ -19,9 +19,10 @@ from importlib import resources
 from pathlib import Path
 
 from nlakit.card import Card
-from nlakit.claims.support import FILE, shipped, write
+from nlakit.claims.signals import SIGNALS, UNTAUGHT
+from nlakit.claims.support import FILE, fit, shipped, write
 from nlakit.config import EvaluateConfig, plain
-from nlakit.evaluate.calibrate import fit_support
+from nlakit.evaluate.calibrate import known_training_claims
 from nlakit.evaluate.contents import ReportData
 from nlakit.evaluate.report import as_markdown
 from nlakit.evaluate.runner import evaluate
@@ -79,13 +80,16 @@ def ship_pair(run: Path) -> None:
 def measure_shipped() -> None:
     """Calibrates the support score on the pair that ships, and measures it anew."""
     path = Path(str(resources.files("nlakit.claims") / FILE))
-    atomic_write_text(path, write(fit_support(pair_folder(), progress=Progress())))
+    claims, about = known_training_claims(pair_folder(), progress=Progress())
+    signals, true = [item.signals for item in claims], [item.true for item in claims]
+    both = (fit(signals, true, names, about) for names in (SIGNALS, UNTAUGHT))
+    atomic_write_text(path, write(*both))
     shipped.cache_clear()  # what measures the pair next has to read the new numbers
     evaluation = evaluate(pair_folder(), EvaluateConfig(rows=ROWS, seed=SEED, parts=("all",)), Progress())
     Card.load(pair_folder()).model_copy(update=evaluation.on_card()).save(pair_folder())
-    about = f"Every measure and table of the pair that ships, by `python -m scripts.ship`; the same is measured by `{COMMAND}`."
+    note = f"Every measure and table of the pair that ships, by `python -m scripts.ship`; the same is measured by `{COMMAND}`."
     body = as_markdown(ReportData("The shipped pair", evaluation)).removeprefix("# The shipped pair\n\n")
-    atomic_write_text(PAGE, f"# The shipped pair, measured\n\n{about} [metrics.md](metrics.md) defines each.\n\n{body}")
+    atomic_write_text(PAGE, f"# The shipped pair, measured\n\n{note} [metrics.md](metrics.md) defines each.\n\n{body}")
 
 
 def _replace(folder: Path) -> None:

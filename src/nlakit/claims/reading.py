@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nlakit.claims.readers import claim_reader
 from nlakit.claims.signals import Read, claim_signals
-from nlakit.claims.support import shipped
+from nlakit.claims.support import support_of
 from nlakit.config import derive_seed
 from nlakit.explanations import Explanation
 from nlakit.models.pair import Pair
@@ -95,7 +95,7 @@ def supported(
         for item in reading.explanations:
             reads.append(Read(item.explanation, samples, neighbours))
             rows.append(row)
-    reader, calibration = claim_reader(pair.card), pair.card.support or shipped()
+    reader, calibration = claim_reader(pair.card), support_of(pair)
     found = iter(claim_signals(pair, reader, vectors_ND[rows], reads, seed))
 
     def with_claims(item: ScoredExplanation) -> ScoredExplanation:

@@ -8,6 +8,8 @@
                    other value, when it is left out
 ``probability``    log-probability in nats of its value's tokens, given the vector and the words before
 ``lift``           nats by which that is above the log-probability given the mean vector: a guess that any vector would get has none
+``taught``         log-odds of the value's tokens under the verbalizer as it was before reinforcement learning, given the vector;
+                   after it a verbalizer says likely guesses as if they were certain
 ``error``          the reconstruction error of the whole explanation, in units of Var
 =================  ======================================================================================================
 
@@ -18,6 +20,7 @@ Axes: N explanations, D width of a vector.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,9 +36,14 @@ from nlakit.explanations import Explanation
 from nlakit.models.pair import Pair
 from nlakit.truth import Claim
 
-SIGNALS = ("agreement", "contradiction", "recurrence", "leverage", "probability", "lift", "error")
+SIGNALS = ("agreement", "contradiction", "recurrence", "leverage", "probability", "lift", "taught", "error")
+UNTAUGHT = tuple(name for name in SIGNALS if name != "taught")
+"""Those of a pair that does not keep its verbalizer from before reinforcement learning."""
 LOWEST_LOG_PROBABILITY = -10.0
 """A value may be as improbable as it likes; further down than this says no more."""
+
+MOST_LOG_ODDS = 7.0
+"""Further from even odds than this, to either side, a probability says no more."""
 
 Signals = Mapping[str, float | None]
 """A number for each signal; None where it cannot be had, such as recurrence for a vector without neighbours."""
@@ -57,7 +65,7 @@ def claim_signals(
 ) -> list[list[tuple[Claim, Signals]]]:
     """Return every claim of each explanation with its signals; a failed explanation claims nothing.
 
-    Two forward passes an explanation, and a few reconstructions a claim. Values are exchanged for others of the texts that the
+    Three forward passes an explanation, and a few reconstructions a claim. Values are exchanged for others of the texts that the
     pair was taught; a slot of which its card keeps none takes them from the explanations at hand.
 
     Raises:
@@ -84,6 +92,9 @@ def claim_signals(
     log_probs = dict(zip(usable, span_log_probs(verbalizer, vectors_UD, given, spans), strict=True))
     mean_UD = stats.mean_D.expand(len(usable), -1)
     anyway = dict(zip(usable, span_log_probs(verbalizer, mean_UD, given, spans), strict=True))
+    taught: dict[int, list[float]] = {}
+    if pair.taught is not None:
+        taught = dict(zip(usable, span_log_probs(pair.taught, vectors_UD, given, spans), strict=True))
     lifted = dict(zip(usable, leverages(reconstructor, vectors_UD, given, claims, pool, seed=seed), strict=True))
     errors = dict(zip(usable, text_errors(reconstructor, given, vectors_UD).tolist(), strict=True))
     found: list[list[tuple[Claim, Signals]]] = [[] for _ in reads_N]
@@ -98,10 +109,18 @@ def claim_signals(
                 "leverage": (leverage.drop if leverage.swap is None else leverage.swap) / stats.variance,
                 "probability": (likely := max(LOWEST_LOG_PROBABILITY, log_probs[row][place])),
                 "lift": likely - max(LOWEST_LOG_PROBABILITY, anyway[row][place]),
+                "taught": log_odds(taught[row][place]) if taught else None,
                 "error": errors[row] / stats.variance,
             }
             found[row].append((claim, signals))
     return found
+
+
+def log_odds(log_prob: float) -> float:
+    """Return ln(p / (1 - p)) of a log-probability in nats, within ``MOST_LOG_ODDS``."""
+    if log_prob > -1e-9:
+        return MOST_LOG_ODDS
+    return max(-MOST_LOG_ODDS, min(MOST_LOG_ODDS, log_prob - math.log(-math.expm1(log_prob))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,18 +22,27 @@ import numpy.typing as npt
 from nlakit.calibration import Calibration
 from nlakit.claims.signals import SIGNALS, Signals
 from nlakit.errors import InputError, missing_extra
+from nlakit.models.pair import Pair
 
 FILE = "calibration.json"
+TAUGHT, UNTAUGHT = "taught", "untaught"
+"""Keys of the two calibrations in the file."""
 PENALTY = 1.0
 """Inverse strength of the L2 penalty; there are thousands of claims for a handful of weights."""
 
 FloatArray = npt.NDArray[np.float64]
 
 
+def support_of(pair: Pair) -> Calibration:
+    """Return how the support of a pair's claims follows from their signals: as its card says, else as was fitted on Terrarium."""
+    return pair.card.support or shipped(taught=pair.taught is not None)
+
+
 @cache
-def shipped() -> Calibration:
-    """Return the calibration that comes with the package, fitted on Terrarium."""
-    return Calibration.model_validate_json((resources.files("nlakit.claims") / FILE).read_text(encoding="utf-8"))
+def shipped(*, taught: bool) -> Calibration:
+    """Return a calibration that comes with the package: for pairs that keep the verbalizer that was taught, or for others."""
+    text = (resources.files("nlakit.claims") / FILE).read_text(encoding="utf-8")
+    return Calibration.model_validate(json.loads(text)[TAUGHT if taught else UNTAUGHT])
 
 
 def fit(
@@ -78,6 +87,7 @@ def as_array(signals_C: Sequence[Signals], names: Sequence[str]) -> FloatArray:
     return np.asarray([[math.nan if value is None else value for value in row] for row in rows], dtype=np.float64)
 
 
-def write(calibration: Calibration) -> str:
+def write(taught: Calibration, untaught: Calibration) -> str:
     """Return the text of the file."""
-    return json.dumps(calibration.model_dump(mode="json"), indent=2) + "\n"
+    both = {TAUGHT: taught.model_dump(mode="json"), UNTAUGHT: untaught.model_dump(mode="json")}
+    return json.dumps(both, indent=2) + "\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from nlakit.calibration import Calibration
 from nlakit.claims.support import fit
@@ -10,7 +11,7 @@ from nlakit.config import EvaluateConfig
 from nlakit.errors import InputError
 from nlakit.evaluate.rows import PROBE_SPLIT, DataSettings
 from nlakit.evaluate.runner import make_bench
-from nlakit.evaluate.support import first_rows, known_claims
+from nlakit.evaluate.support import KnownClaim, first_rows, known_claims
 from nlakit.models.pair import Pair, pair_folder
 from nlakit.progress import Progress
 
@@ -21,10 +22,20 @@ ROWS = 1000
 def fit_support(source: str | Path, rows: int = ROWS, progress: Progress | None = None) -> Calibration:
     """Return the support score of a pair, fitted on rows of a training split; held-out rows are left to the evaluation.
 
+    Raises as :func:`known_training_claims` does, and :class:`~nlakit.errors.MissingExtraError` without scikit-learn.
+    """
+    claims, about = known_training_claims(source, rows, progress)
+    return fit([item.signals for item in claims], [item.true for item in claims], fitted_on=about)
+
+
+def known_training_claims(
+    source: str | Path, rows: int = ROWS, progress: Progress | None = None
+) -> tuple[list[KnownClaim], dict[str, Any]]:
+    """Return the claims of a pair about rows of a training split, with their signals and truth, and how they came about.
+
     Raises:
         CardError: when the card does not say where its rows came from.
         InputError: for a corpus that does not know its truth, or where all claims are true or none is.
-        MissingExtraError: without scikit-learn.
     """
     folder = pair_folder(source)
     pair = Pair.from_pretrained(folder)
@@ -40,4 +51,4 @@ def fit_support(source: str | Path, rows: int = ROWS, progress: Progress | None 
         "pair": pair.card.name, "split": PROBE_SPLIT, "rows": len(chosen), "claims": len(claims),
         "true": round(sum(true) / max(1, len(true)), 4),
     }  # fmt: skip
-    return fit([item.signals for item in claims], true, fitted_on=about)
+    return claims, about

@@ -13,9 +13,11 @@ Axes: N vectors or texts, T tokens, D width of a vector.
 
 from __future__ import annotations
 
+import copy
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -37,12 +39,14 @@ from nlakit.models.reference.load import Sources, load_released, open_sources, r
 from nlakit.models.sampler import sample
 from nlakit.models.sites import Site
 from nlakit.models.target import Target
-from nlakit.models.verbalizer import Verbalizer
+from nlakit.models.verbalizer import ADAPTER, Verbalizer
 from nlakit.prompts import tokenizer_fingerprint
 from nlakit.storage import atomic_folder
 from nlakit.vectors import VectorStats, check_vectors, direction_error
 
 VERBALIZER, RECONSTRUCTOR = "verbalizer", "reconstructor"
+TAUGHT = "taught"
+"""Name of the adapter of a verbalizer from before reinforcement learning, beside that of the finished one."""
 
 
 def pair_folder(name_or_path: str | Path, revision: str | None = None) -> Path:
@@ -65,11 +69,32 @@ class Pair:
     scored, and texts cannot be read.
     """
 
-    def __init__(self, target: Target | None, verbalizer: Verbalizer, reconstructor: Reconstructor, card: Card) -> None:
+    def __init__(
+        self,
+        target: Target | None,
+        verbalizer: Verbalizer,
+        reconstructor: Reconstructor,
+        card: Card,
+        load_taught: Callable[[], Verbalizer | None] | None = None,
+    ) -> None:
+        """Put a pair together; ``load_taught`` loads the verbalizer as it was before reinforcement learning."""
         self.target = target
         self.verbalizer = verbalizer
         self.reconstructor = reconstructor
         self.card = card
+        self._load_taught = load_taught
+
+    @cached_property
+    def taught(self) -> Verbalizer | None:
+        """The verbalizer as the warm start taught it; ``None`` where the pair does not keep it.
+
+        Loaded when it is first asked for, and fetched then from the Hub if the pair is there. Before reinforcement learning it is
+        the verbalizer itself. Support asks it how probable a claim is: what reinforcement learning rewards, it says as if
+        it were certain (LOG.md). Raises as :meth:`from_pretrained` does.
+        """
+        if "warm_start" in self.card.training and "train" not in self.card.training:
+            return self.verbalizer
+        return None if self._load_taught is None else self._load_taught()
 
     @classmethod
     def from_pretrained(
@@ -111,7 +136,14 @@ class Pair:
             live = load_target_of(card, target or moved_target(card, folder), device, device_map)
         verbalizer = load_verbalizer_of(card, parts, device, device_map, live)
         reconstructor = load_reconstructor_of(card, parts, device, device_map, live)
-        pair = cls(live, verbalizer, reconstructor, card)
+
+        def load_taught() -> Verbalizer | None:
+            if part == WARM_START:
+                return verbalizer
+            earlier = pair_folder(name_or_path, revision) / WARM_START
+            return load_verbalizer_of(card, earlier, device, device_map, live, TAUGHT) if earlier.is_dir() else None
+
+        pair = cls(live, verbalizer, reconstructor, card, load_taught)
         pair.verify()
         return pair
 
@@ -167,8 +199,9 @@ class Pair:
         Raises ``InputError`` for vectors of the wrong width, or too few of them.
         """
         stats = VectorStats.fit(check_vectors(vectors_ND, self.card.target.d_model))
-        card = self.card.model_copy(update={"stats": stats})
-        return type(self)(self.target, self.verbalizer, self.reconstructor, card)
+        other = copy.copy(self)
+        other.card = self.card.model_copy(update={"stats": stats})
+        return other
 
     def verify(self) -> None:
         """Check card, tokenizers, widths and weights against each other, and prove the injection."""
@@ -386,9 +419,14 @@ def load_target_of(
 
 
 def load_verbalizer_of(
-    card: Card, folder: Path, device: str = AUTO, device_map: DeviceMap = None, base: Target | None = None
+    card: Card,
+    folder: Path,
+    device: str = AUTO,
+    device_map: DeviceMap = None,
+    base: Target | None = None,
+    adapter: str = ADAPTER,
 ) -> Verbalizer:
-    """Load the verbalizer of a pair's folder as its card says; an adapter needs ``base``."""
+    """Load the verbalizer of a pair's folder as its card says; an adapter needs ``base``, and gets a name there."""
     return Verbalizer.load(
         folder / VERBALIZER,
         card.prompts,
@@ -398,6 +436,7 @@ def load_verbalizer_of(
         device=device,
         device_map=device_map,
         base=base,
+        adapter=adapter,
     )
 
 

@@ -119,14 +119,15 @@ class Verbalizer:
         device: str = AUTO,
         device_map: DeviceMap = None,
         base: Target | None = None,
+        adapter: str = ADAPTER,
     ) -> Self:
         """Load weights and tokenizer from a folder; raises ``ModelError`` when damaged.
 
         Whole models are float32 on the CPU; ``device_map`` spreads them over devices, as transformers does it, in the type
-        they are stored in. An adapter is put on ``base``, which it cannot do without.
+        they are stored in. An adapter is put on ``base``, which it cannot do without, under the name ``adapter``.
         """
         if base is not None and is_adapter(folder):
-            model = load_adapter(base.model, ADAPTER, folder).eval()
+            model = load_adapter(base.model, adapter, folder).eval()
         else:
             model = load_placed(AutoModelForCausalLM, folder, device, device_map).eval()
         require_finite_weights(model, folder)

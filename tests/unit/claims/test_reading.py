@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from tests.unit.claims.making import keyed_claims
 
+from nlakit.claims.likelihood import span_log_probs
 from nlakit.claims.reading import with_support
-from nlakit.claims.signals import Read, claim_signals
+from nlakit.claims.signals import Read, claim_signals, log_odds
 from nlakit.explanations import Explanation, Outcome
 from nlakit.models.pair import Pair
 from nlakit.models.readings import Reading, ScoredExplanation, neighbours_of, render_table
@@ -55,6 +58,30 @@ def test_lift_is_what_the_vector_adds(pair: Pair) -> None:
     assert mean["lift"] == pytest.approx(0.0, abs=1e-5)
     assert own["lift"] == pytest.approx(own["probability"] - mean["probability"], abs=1e-5)
     assert abs(own["lift"]) > 1e-3
+
+
+def test_what_was_taught_is_asked_beside_what_is_said(pair: Pair) -> None:
+    """Log-odds under the verbalizer from before reinforcement learning, by hand; not known where the pair does not keep it."""
+    vectors_ND = torch.randn((1, 32), generator=torch.Generator().manual_seed(0))
+    read = Read(Explanation("Animal cat."), [], [])
+    assert claim_signals(pair, Reader(), vectors_ND, [read])[0][0][1]["taught"] is None
+
+    earlier = tiny_pair().verbalizer
+    with torch.no_grad():
+        for weight in earlier.model.parameters():
+            weight.mul_(1.5)
+    taught = Pair(pair.target, pair.verbalizer, pair.reconstructor, pair.card, lambda: earlier)
+    claim, signals = claim_signals(taught, Reader(), vectors_ND, [read])[0][0]
+    log_prob = span_log_probs(earlier, vectors_ND, ["Animal cat."], [[(claim.value_start, claim.value_end)]])[0][0]
+    share = math.exp(log_prob)
+    assert signals["taught"] == pytest.approx(math.log(share / (1 - share)), rel=1e-4)
+    assert signals["probability"] != pytest.approx(log_prob, abs=1e-3)
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.5, 0.0), (0.9, math.log(9)), (1.0, 7.0), (1e-9, -7.0)])
+def test_log_odds_by_hand(share: float, expected: float) -> None:
+    """Even odds are none, and certainty is cut off."""
+    assert log_odds(math.log(share)) == pytest.approx(expected)
 
 
 def test_leverage_does_not_hang_on_what_else_is_read(pair: Pair) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import pytest
 from pydantic import ValidationError
 
 from nlakit.calibration import Calibration
-from nlakit.claims.signals import SIGNALS
+from nlakit.claims.signals import SIGNALS, UNTAUGHT
 from nlakit.claims.support import fit, shipped, write
 from nlakit.errors import InputError
 
@@ -74,17 +75,18 @@ def test_a_damaged_calibration_is_refused() -> None:
 
 
 def test_the_shipped_calibration_uses_every_signal_and_comes_back_as_written() -> None:
-    """It was fitted on a training split, and what is written is what is read."""
-    calibration = shipped()
-    assert calibration.signals == SIGNALS
-    assert calibration.fitted_on["split"] == "rl"
-    assert Calibration.model_validate_json(write(calibration)) == calibration
+    """It was fitted on a training split, once with and once without the verbalizer that was taught; read is what is written."""
+    taught, untaught = shipped(taught=True), shipped(taught=False)
+    assert (taught.signals, untaught.signals) == (SIGNALS, UNTAUGHT)
+    assert taught.fitted_on["split"] == "rl"
+    assert json.loads(write(taught, untaught))["untaught"] == untaught.model_dump(mode="json")
     believed = {
         "agreement": 1.0,
         "contradiction": 0.0,
         "recurrence": 1.0,
         "leverage": 0.5,
         "probability": 0.0,
+        "taught": 5.0,
         "error": 0.1,
     }
     guessed = {
@@ -93,6 +95,8 @@ def test_the_shipped_calibration_uses_every_signal_and_comes_back_as_written() -
         "recurrence": 0.0,
         "leverage": 0.0,
         "probability": -4.0,
+        "taught": -4.0,
         "error": 0.1,
     }
-    assert calibration.apply(believed) > 0.9 > 0.2 > calibration.apply(guessed)
+    for calibration in (taught, untaught):
+        assert calibration.apply(believed) > 0.9 > 0.2 > calibration.apply(guessed)

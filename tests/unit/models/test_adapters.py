@@ -139,6 +139,22 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
+def test_the_adapter_that_was_taught_stands_beside_the_finished_one(run: Path) -> None:
+    """Asking for it changes nothing that the pair writes, and it says what the pair after the warm start says."""
+    pair = Pair.from_pretrained(run / "pair")
+    vectors_ND = torch.randn((2, pair.verbalizer.width), generator=torch.Generator().manual_seed(0))
+    ids = [pair.verbalizer.encode_explanation(text) for text in ("a cat", "the red door")]
+
+    def log_probs(verbalizer: Verbalizer) -> torch.Tensor:
+        return verbalizer.log_probs(vectors_ND, ids)[0].detach()
+
+    before = log_probs(pair.verbalizer)
+    assert pair.taught is not None
+    warm = Pair.from_pretrained(run / "warm-start" / "pair")
+    torch.testing.assert_close(log_probs(pair.taught), log_probs(warm.verbalizer))
+    torch.testing.assert_close(log_probs(pair.verbalizer), before)
+
+
 def test_a_trained_pair_of_adapters_reads(run: Path) -> None:
     """The pipeline writes adapters, small and without the base, and the pair reads with them after loading."""
     pair = Pair.from_pretrained(run / "pair")

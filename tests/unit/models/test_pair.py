@@ -96,6 +96,28 @@ def test_the_warm_start_is_kept_beside_the_final_weights(pair, saved, tmp_path, 
     assert first[0] + 1 == pytest.approx(first[2], rel=0.01)
 
 
+def test_the_verbalizer_that_was_taught_is_there_when_it_is_asked_for(pair, saved, tmp_path):
+    """It writes as the warm start does; a pair without one has none, and before reinforcement learning it is the pair's own."""
+    later = Pair.from_pretrained(saved)
+    with torch.no_grad():
+        for weight in later.verbalizer.model.parameters():
+            weight.mul_(1.2)
+    folder = later.save(tmp_path / "final", warm_start=saved)
+    final = Pair.from_pretrained(folder, load_target=False)
+    ids = [final.verbalizer.encode_explanation("a cat")]
+
+    def log_probs(verbalizer):
+        return verbalizer.log_probs(vectors(1), ids)[0].detach()
+
+    torch.testing.assert_close(log_probs(final.taught), log_probs(pair.verbalizer))
+    assert not torch.allclose(log_probs(final.verbalizer), log_probs(pair.verbalizer))
+    assert Pair.from_pretrained(saved, load_target=False).taught is None
+    part = Pair.from_pretrained(folder, load_target=False, part="warm-start")
+    assert part.taught is part.verbalizer
+    card = pair.card.model_copy(update={"training": {"warm_start": {}}})
+    assert Pair(None, pair.verbalizer, pair.reconstructor, card).taught is pair.verbalizer
+
+
 def test_a_warm_start_that_is_no_pair_is_refused(pair, tmp_path):
     """Nothing is written when the folder of the warm start is wrong."""
     with pytest.raises(PairError, match="no warm start"):

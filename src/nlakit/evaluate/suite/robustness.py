@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nlakit.claims.likelihood import Span
 from nlakit.claims.signals import Read, claim_signals
-from nlakit.claims.support import shipped
+from nlakit.claims.support import support_of
 from nlakit.evaluate.attack import Attacked, Attacker, Passes
 from nlakit.evaluate.bench import Bench
 from nlakit.evaluate.claims import JudgedClaim
@@ -128,7 +128,7 @@ def _mean_support(bench: Bench, what: str, vectors_ND: Tensor, written: Sequence
     """Return the mean support of each explanation's claims, 0 where it has none."""
     if bench.reader is None:
         return []
-    pair, calibration = bench.pair, bench.pair.card.support or shipped()
+    pair, calibration = bench.pair, support_of(bench.pair)
     samples = [s.explanation for s in bench.explain(f"{what}: samples", vectors_ND, samples=SUPPORT_SAMPLES)]
     reads = [
         Read(item, samples[place * SUPPORT_SAMPLES : (place + 1) * SUPPORT_SAMPLES], [])

@@ -8,7 +8,7 @@ import numpy as np
 
 from nlakit.card import Measure
 from nlakit.claims.signals import SIGNALS
-from nlakit.claims.support import Calibration, fit, shipped
+from nlakit.claims.support import Calibration, fit, support_of
 from nlakit.errors import InputError
 from nlakit.evaluate.bench import Bench, Found
 from nlakit.evaluate.definitions.support import DEFINITIONS
@@ -44,7 +44,7 @@ def measure(bench: Bench) -> None:
     if len({item.true for item in claims}) < 2:
         found.leave_out(NAMES, f"of {len(claims)} claims all are true or none is, so there is nothing to tell apart")
         return
-    calibration = bench.pair.card.support or shipped()
+    calibration = support_of(bench.pair)
     support_C = scores(calibration, claims)
     true_C = np.asarray([item.true for item in claims])
     documents = [item.document for item in claims]
