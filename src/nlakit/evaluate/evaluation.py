@@ -63,7 +63,7 @@ class SlotRow(Record):
     majority: float | None
     """Share of them at which the most frequent training value is the true one: guessing without the vector."""
     held: float | None
-    """Share of them at which the probe gives the true value more than 0.5."""
+    """Share of them that the vector holds (:data:`nlakit.truth.HELD_ABOVE`)."""
     mentioned: float | None
     """Of those held, the share that the explanation states correctly."""
 

@@ -26,7 +26,7 @@ from transformers import AutoConfig, AutoModel
 from nlakit.config import AUTO, AdapterConfig
 from nlakit.errors import InputError, ModelError
 from nlakit.models.adapters import AdapterView, add_adapter, is_adapter, load_adapter, lora, truncated_view
-from nlakit.models.compute import Compute
+from nlakit.models.compute import Compute, evaluating
 from nlakit.models.decoder import block_output, find_parts
 from nlakit.models.loading import DeviceMap, load_placed, load_tokenizer
 from nlakit.models.sites import Site, decoder_inputs
@@ -163,14 +163,12 @@ class Reconstructor(nn.Module):
         """Turn tokenised prompts into vectors, batched by length."""
         vectors_ND = torch.empty((len(ids), self.width), device=self.device)
         order = sorted(range(len(ids)), key=lambda row: len(ids[row]), reverse=True)
-        was_training = self.training
-        self.eval()
         start = 0
-        while start < len(order):
-            rows = order[start : start + max(1, min(batch_size, BATCH_TOKENS // len(ids[order[start]])))]
-            vectors_ND[rows] = self(*self.pad([ids[row] for row in rows]))
-            start += len(rows)
-        self.train(was_training)
+        with evaluating(self):
+            while start < len(order):
+                rows = order[start : start + max(1, min(batch_size, BATCH_TOKENS // len(ids[order[start]])))]
+                vectors_ND[rows] = self(*self.pad([ids[row] for row in rows]))
+                start += len(rows)
         return vectors_ND
 
     def save(self, folder: Path, dtype: str | None = None) -> None:

@@ -25,7 +25,7 @@ from nlakit.errors import CardError, InputError, InternalError, ModelError
 from nlakit.explanations import Explanation, parse_explanation, wrap_explanation
 from nlakit.models.adapters import AdapterView, add_adapter, is_adapter, load_adapter, lora
 from nlakit.models.cache import can_share, prefix_cache, widened
-from nlakit.models.compute import Compute
+from nlakit.models.compute import Compute, evaluating
 from nlakit.models.decoder import window
 from nlakit.models.inject import Arrival, block_of, embedding_width, inject, measure_injection, self_check
 from nlakit.models.loading import DeviceMap, load_placed, load_tokenizer, quiet_transformers
@@ -193,12 +193,9 @@ class Verbalizer:
 
     def self_check(self) -> None:
         """Prove that injected vectors arrive and matter; raises ``CardError``."""
-        was_training = self.model.training
-        self.model.eval()
-        marker = self.prompts.marker_token
-        position, block = self.marker_position, self._block
-        self_check(self.model, self.prompt_ids, marker, self.injection_scale, position, block=block)
-        self.model.train(was_training)
+        marker, position, block = self.prompts.marker_token, self.marker_position, self._block
+        with evaluating(self.model):
+            self_check(self.model, self.prompt_ids, marker, self.injection_scale, position, block=block)
 
     def measure_injection(self) -> Arrival:
         """See what becomes of injected vectors, in numbers; raises ``InternalError`` where nothing is injected."""
@@ -279,6 +276,10 @@ class Verbalizer:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Pad completions and return the logits of their real tokens, the tokens (N, T) and their mask (N, T)."""
         n, t = len(completions), max(len(ids) for ids in completions)
+        if t > self.room:
+            raise InputError(
+                f"an explanation makes {t} tokens, and the window of the verbalizer has room for {self.room} beside its prompt."
+            )
         completion_NT = torch.zeros((n, t), dtype=torch.long)
         mask_NT = torch.zeros((n, t), dtype=torch.bool)
         for row, ids in enumerate(completions):

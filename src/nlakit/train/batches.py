@@ -7,6 +7,7 @@ Axes: N rows, B rows of one batch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -56,7 +57,7 @@ class EpochBatches:
 
     def steps(self, epochs: float) -> int:
         """Optimiser steps in this many epochs, fractions rounded up; 0 for 0 epochs."""
-        return max(0, -int(-(self.per_epoch * epochs) // 1))
+        return max(0, math.ceil(round(self.per_epoch * epochs, 6)))  # 1.1 epochs of 100 batches are 110.00000000000001
 
     def at(self, step: int) -> list[int]:
         """Return the row indices of the batch that step ``step`` (from 0) trains on."""
