@@ -23,7 +23,8 @@ from nlakit.errors import InputError, ModelError, NlakitError, PairError, not_fo
 from nlakit.evaluate.runner import pair_of
 from nlakit.models.adapters import truncated_view
 from nlakit.models.locate import locate
-from nlakit.models.pair import Pair, load_reconstructor_of, load_target_of, load_verbalizer_of, moved_target
+from nlakit.models.pair import Pair
+from nlakit.models.parts import load_reconstructor_of, load_target_of, load_verbalizer_of, moved_target
 from nlakit.models.reconstructor import Reconstructor
 from nlakit.models.reference.hub import Half, find_released
 from nlakit.models.reference.load import load_released, open_sources, released_card

@@ -16,7 +16,8 @@ from nlakit.doctor.findings import Result, failure, held, not_applicable, passed
 from nlakit.doctor.subject import EXPLANATIONS, TEXTS, Subject, apart, present
 from nlakit.doctor.target_checks import ROLE, filling, padded
 from nlakit.models.inject import tolerance
-from nlakit.models.pair import RECONSTRUCTOR, Pair
+from nlakit.models.pair import Pair
+from nlakit.models.parts import RECONSTRUCTOR
 from nlakit.models.readings import EARLY_TOKEN, OUTLIER_FACTOR, OUTLIER_NORM, SPECIAL_TOKEN, flags_for
 from nlakit.models.reconstructor import Reconstructor, load_head, save_head
 from nlakit.train.rollout import text_errors

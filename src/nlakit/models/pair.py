@@ -32,6 +32,15 @@ from nlakit.explanations import Explanation
 from nlakit.models.adapters import is_adapter
 from nlakit.models.loading import DeviceMap
 from nlakit.models.locate import WARM_START, locate
+from nlakit.models.parts import (
+    RECONSTRUCTOR,
+    TAUGHT,
+    VERBALIZER,
+    load_reconstructor_of,
+    load_target_of,
+    load_verbalizer_of,
+    moved_target,
+)
 from nlakit.models.readings import Reading, Score, ScoredExplanation, flags_for
 from nlakit.models.reconstructor import Reconstructor
 from nlakit.models.reference.hub import Half
@@ -39,14 +48,10 @@ from nlakit.models.reference.load import Sources, load_released, open_sources, r
 from nlakit.models.sampler import sample
 from nlakit.models.sites import Site
 from nlakit.models.target import Target
-from nlakit.models.verbalizer import ADAPTER, Verbalizer
+from nlakit.models.verbalizer import Verbalizer
 from nlakit.prompts import tokenizer_fingerprint
 from nlakit.storage import atomic_folder
 from nlakit.vectors import VectorStats, check_vectors, direction_error
-
-VERBALIZER, RECONSTRUCTOR = "verbalizer", "reconstructor"
-TAUGHT = "taught"
-"""Name of the adapter of a verbalizer from before reinforcement learning, beside that of the finished one."""
 
 
 def pair_folder(name_or_path: str | Path, revision: str | None = None) -> Path:
@@ -401,53 +406,6 @@ def load_card(name_or_path: str | Path, revision: str | None = None) -> Card:
     if isinstance(found, Path):
         return Card.load(found)
     return released_card(open_sources(*found, weights=False))
-
-
-def moved_target(card: Card, folder: Path) -> Path | None:
-    """Return the target that the pair's run has grown, when it is no longer where the card says; None for any other."""
-    if not Path(card.target.model).is_absolute() or Path(card.target.model).is_dir():
-        return None
-    return next((place for parent in folder.parents[:2] if (place := parent / "grow" / "target").is_dir()), None)
-
-
-def load_target_of(
-    card: Card, target: str | Path | None = None, device: str = AUTO, device_map: DeviceMap = None
-) -> Target:
-    """Load the target that a card names, or the one that lies elsewhere now."""
-    known = card.target
-    return Target.load(known.model if target is None else target, known.revision, known.dtype, device, device_map)
-
-
-def load_verbalizer_of(
-    card: Card,
-    folder: Path,
-    device: str = AUTO,
-    device_map: DeviceMap = None,
-    base: Target | None = None,
-    adapter: str = ADAPTER,
-) -> Verbalizer:
-    """Load the verbalizer of a pair's folder as its card says; an adapter needs ``base``, and gets a name there."""
-    return Verbalizer.load(
-        folder / VERBALIZER,
-        card.prompts,
-        injection_scale=card.injection_scale,
-        max_new_tokens=card.max_new_tokens,
-        injection=card.injection,
-        device=device,
-        device_map=device_map,
-        base=base,
-        adapter=adapter,
-    )
-
-
-def load_reconstructor_of(
-    card: Card, folder: Path, device: str = AUTO, device_map: DeviceMap = None, base: Target | None = None
-) -> Reconstructor:
-    """Load the reconstructor of a pair's folder as its card says; an adapter needs ``base``."""
-    site = Site.parse(card.site)
-    return Reconstructor.load(
-        folder / RECONSTRUCTOR, card.prompts, device=device, device_map=device_map, base=base, site=site
-    )
 
 
 def resolve_positions(positions: Sequence[int] | None, length: int) -> list[int]:

@@ -20,7 +20,7 @@ from nlakit.errors import InputError, PairError, PublishError, UnreachableError,
 from nlakit.models.adapters import is_adapter
 from nlakit.models.hub import HTTP_ERROR, REPOSITORY, Repository, look_up, patiently
 from nlakit.models.locate import WARM_START
-from nlakit.models.pair import RECONSTRUCTOR, VERBALIZER
+from nlakit.models.parts import RECONSTRUCTOR, VERBALIZER
 from nlakit.publish.base import find_base, published_target
 from nlakit.publish.model_card import model_card
 from nlakit.publish.traces import named_after, problems, without_traces
