@@ -92,11 +92,11 @@ VARIANTS: dict[str, Variant] = {
 
 def main(arguments: Sequence[str]) -> int:
     """Run what is missing and write the table of what is there."""
-    seeds = [seed for seed in SEEDS if str(seed) in arguments[1:]] or SEEDS
-    names = [name for name in arguments[1:] if not name.isdecimal()] or VARIANTS
-    unknown = [name for name in names if name not in VARIANTS]
-    if not arguments or unknown:
-        sys.stderr.write(f"{__doc__}\nvariants: {', '.join(VARIANTS)}\n")
+    chosen = arguments[1:]
+    seeds = [seed for seed in SEEDS if str(seed) in chosen] or SEEDS
+    names = [name for name in VARIANTS if name in chosen] or VARIANTS
+    if not arguments or set(chosen) - {*map(str, SEEDS), *VARIANTS}:
+        sys.stderr.write(f"{__doc__}\nvariants: {', '.join(VARIANTS)}; seeds: {', '.join(map(str, SEEDS))}\n")
         return 2
     folder, runs = Path(arguments[0]), recorded()
     for seed in seeds:

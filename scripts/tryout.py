@@ -5,21 +5,25 @@
     python -m scripts.tryout rewordings RUN SETTING=VALUE ...   what a reconstructor reads of texts in other words
     python -m scripts.tryout thresholds RUN SETTING=VALUE ...   what each threshold of grounding keeps of the teacher's text
 
+    python -m scripts.tryout contradictions RUN                 how often the vectors contradict the teacher, and whether rightly
+
 RUN is a folder in which ``extract`` and ``annotate`` of the recipe terrarium-full are done; settings go on top of that recipe.
 What is measured is the teacher's text on rows that nothing here was trained on, and no reading of a pair: for that there is
-``nlakit evaluate``. ``thresholds`` leaves its first round in RUN, where the stage ``ground`` takes it up; ``rewordings`` keeps
-nothing.
+``nlakit evaluate``. ``contradictions`` wants a run whose stage ``ground`` is done, by likelihood. ``thresholds`` leaves its
+first round in RUN, where the stage ``ground`` takes it up; ``rewordings`` keeps nothing.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
-from nlakit.claims.grounding import ROUNDS, ground
+from nlakit.claims.exchange import Pool
+from nlakit.claims.grounding import ROUNDS, LikelihoodSign, ground
 from nlakit.claims.leverage import text_errors
 from nlakit.config import Recipe
 from nlakit.data import annotate
@@ -31,11 +35,11 @@ from nlakit.progress import Progress
 from nlakit.recipe import load_recipe
 from nlakit.runs import RunFolder
 from nlakit.terrarium import paraphraser
-from nlakit.train.ground import probe_sign, reader_of, sign_of, truth_of
+from nlakit.train.ground import probe_sign, reader_of, sign_of, take_up, truth_of
 from nlakit.train.rewording import Reworder
-from nlakit.train.rounds import Beginning, reconstructor_half, taught_rows, training_statistics
+from nlakit.train.rounds import Beginning, reconstructor_half, taught_rows, training_statistics, verbalizer_half
 from nlakit.train.supervised import Job, train_half
-from nlakit.truth import HELD_ABOVE
+from nlakit.truth import HELD_ABOVE, Verdict
 from nlakit.vectors import fve
 
 RECIPE = "terrarium-full"
@@ -46,7 +50,7 @@ RESAMPLES = 1000
 
 def main(arguments: Sequence[str]) -> int:
     """Try the part that is named."""
-    parts = {"rewordings": try_rewordings, "thresholds": try_thresholds}
+    parts = {"rewordings": try_rewordings, "thresholds": try_thresholds, "contradictions": try_contradictions}
     if len(arguments) < 2 or arguments[0] not in parts:
         sys.stderr.write(f"{__doc__}\n")
         return 2
@@ -115,6 +119,36 @@ def try_thresholds(recipe: Recipe, folder: RunFolder) -> None:
                 f"threshold {threshold}, {how}: {kept / max(1, claims):.1%} of the claims kept, "
                 f"{still / max(1, in_vectors):.1%} of the held ones; of those kept {still / max(1, kept):.1%} are held"
             )
+
+
+def try_contradictions(_recipe: Recipe, folder: RunFolder) -> None:
+    """Hold the teacher's claims of ``ar`` against the run's own first round, and what it contradicts against the truth."""
+    recipe = folder.recipe()
+    beginning, explained = Beginning.of(recipe, folder), folder.stage(annotate.STAGE).path
+    reader, truth = reader_of(recipe, explained), truth_of(recipe)
+    _, scale = training_statistics(beginning.store, recipe.warm_start.injection_scale, recipe.seed)
+    verbalizer = beginning.verbalizer(scale)
+    row_ids, taught = load_explanations(explained, "av")
+    rows = taught_rows(beginning.store, row_ids.tolist(), taught, verbalizer, recipe.warm_start, recipe.seed, "av")
+    take_up(verbalizer_half(verbalizer, rows, recipe.warm_start, recipe.seed), recipe, folder)
+    pool = Pool.of(claim for text in rows.texts for claim in reader.claims(text))
+    ids, texts, _ = unseen(beginning, explained, "ar")
+    vectors_ND = beginning.store.vectors(ids)
+    claims_N = [reader.claims(text) for text in texts]
+    scores_N = LikelihoodSign(verbalizer, pool, vectors_ND[:1]).scores(vectors_ND, texts, claims_N, ids)
+    table = beginning.store.rows("ar", ["row_id", "truth"]).to_pydict()
+    known = dict(zip(table["row_id"], map(json.loads, table["truth"]), strict=True))
+    seen = [
+        (score.contradicted, truth.judge(claim, known[row]) is not Verdict.TRUE)
+        for row, claims, scores in zip(ids, claims_N, scores_N, strict=True)
+        for claim, score in zip(claims, scores, strict=True)
+    ]
+    false, against = sum(wrong for _, wrong in seen), sum(contradicted for contradicted, _ in seen)
+    both = sum(contradicted and wrong for contradicted, wrong in seen)
+    print(
+        f"{len(texts)} texts, {len(seen):,} claims, {false / len(seen):.1%} false; {against / len(seen):.2%} contradicted, "
+        f"of these {both / max(1, against):.0%} false; of the false ones {both / max(1, false):.0%} contradicted"
+    )
 
 
 def unseen(beginning: Beginning, explained: Path, split: Literal["av", "ar"]) -> tuple[list[int], list[str], list[str]]:

@@ -32,7 +32,7 @@ from nlakit.truth import Claim, beyond_chance
 RARER = 3
 """A vector speaks against a value that is so many times less probable than by chance. In a slot of two values something else is
 more probable than not at every other token where the vector is silent; of an honest teacher's claims this leaves 0.1 %, and of
-those of one with a fifth of them false 3.4 %, nearly all of them false (LOG.md)."""
+those of one with a fifth of them false 3.2 %, all of them false (LOG.md)."""
 ROUNDS = 4
 """How often what stays is scored: a claim may look probable only behind another that is a guess."""
 
