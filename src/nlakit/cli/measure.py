@@ -26,6 +26,40 @@ def register(app: typer.Typer) -> None:
     app.command()(calibrate)
 
 
+RowsOption = Annotated[
+    int | None, typer.Option("--rows", min=1, help="Held-out rows to measure on.", show_default="1000")
+]
+SeedOption = Annotated[
+    int | None,
+    typer.Option("--seed", help="Seed of the choice of rows, of sampling and of the bootstrap.", show_default="0"),
+]
+PartsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--parts",
+        metavar="PART,...",
+        help=f"What to measure: {', '.join(PARTS)}; standard for those of minutes, all for all (docs/evaluation.md).",
+        show_default="standard",
+    ),
+]
+EvaluateSetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Set any setting of the table evaluate, for example evaluate.judge.teacher=openai; may be repeated.",
+    ),
+]
+AnswersOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--answers",
+        metavar="DIR",
+        help="Folder that keeps the answers that are paid for; default: that of the pair's run, if it has one.",
+    ),
+]
+
+
 def evaluate(
     pair: Annotated[
         str,
@@ -33,44 +67,12 @@ def evaluate(
             metavar="PAIR", help="Name of an installed pair, a folder with one, a run folder, or OWNER/NAME on the Hub."
         ),
     ] = DEFAULT_PAIR,
-    rows: Annotated[
-        int | None,
-        typer.Option("--rows", min=1, help="Held-out rows to measure on.", show_default="1000"),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            "--seed",
-            help="Seed of the choice of rows, of sampling and of the bootstrap.",
-            show_default="0",
-        ),
-    ] = None,
-    parts: Annotated[
-        str | None,
-        typer.Option(
-            "--parts",
-            metavar="PART,...",
-            help=f"What to measure: {', '.join(PARTS)}; standard for those of minutes, all for all (docs/evaluation.md).",
-            show_default="standard",
-        ),
-    ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Set any setting of the table evaluate, for example evaluate.judge.teacher=openai; may be repeated.",
-        ),
-    ] = None,
+    rows: RowsOption = None,
+    seed: SeedOption = None,
+    parts: PartsOption = None,
+    overrides: EvaluateSetOption = None,
     yes: YesOption = False,
-    answers: Annotated[
-        Path | None,
-        typer.Option(
-            "--answers",
-            metavar="DIR",
-            help="Folder that keeps the answers that are paid for; default: that of the pair's run, if it has one.",
-        ),
-    ] = None,
+    answers: AnswersOption = None,
     as_json: JsonOption = False,
     out: Annotated[Path | None, file_option("--out", "FILE.json", "Write the measures to this file as well.")] = None,
     report: ReportOption = None,

@@ -7,7 +7,7 @@ import torch
 
 from nlakit.config import AdapterConfig, MemoryConfig
 from nlakit.errors import ConfigError
-from nlakit.models.compute import Compute
+from nlakit.models.compute import Compute, evaluating
 from nlakit.models.reconstructor import Reconstructor
 from nlakit.models.sites import default_site
 from nlakit.models.verbalizer import Verbalizer
@@ -121,3 +121,18 @@ def test_what_is_chosen_depends_on_size_and_setting():
     assert Compute.of(MemoryConfig(recompute="always"), model, "bfloat16") == Compute(recompute=True)
     with pytest.raises(ConfigError, match="memory.recompute"):
         Compute.of(MemoryConfig(recompute="always"), torch.nn.Linear(2, 2), "float32")
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_model_is_left_in_the_mode_that_it_was_in(training: bool) -> None:
+    """Dropout is off inside, and back as it was afterwards, also behind an error."""
+    model = torch.nn.Dropout(0.5).train(training)
+
+    def fail() -> None:
+        with evaluating(model):
+            assert not model.training
+            raise ConfigError("stop")
+
+    with pytest.raises(ConfigError):
+        fail()
+    assert model.training is training

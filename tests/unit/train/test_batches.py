@@ -116,3 +116,8 @@ def test_validation_needs_two_documents() -> None:
     """One document cannot be on both sides."""
     with pytest.raises(InputError, match="1 document"):
         validation_rows(["d", "d"], 1, 0)
+
+
+def test_a_product_that_is_hardly_above_a_whole_number_is_that_number() -> None:
+    """1.1 epochs of 100 batches are 110 steps, though the machine's product is a little more."""
+    assert EpochBatches([1] * 100, batch_size=1, seed=0, label="rows").steps(1.1) == 110

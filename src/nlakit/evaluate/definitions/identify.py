@@ -8,10 +8,7 @@ IDENTIFY = "Does the text pick its vector out"
 SPLICE = "What the target makes of the rebuilt vector"
 
 _COST = "one reconstruction a row"
-_PASSES = (
-    "one reconstruction a row, and four forward passes of the target for all measures of this group together: as it is, and with "
-    "the rebuilt vector, the mean direction and another row's vector in place"
-)
+_PASSES = "one reconstruction and four forward passes of the target a row, for all measures of this group together"
 
 
 def _splice(

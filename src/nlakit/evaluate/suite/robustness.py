@@ -40,13 +40,13 @@ def measure(bench: Bench) -> None:
         found.leave_out(names, "no explanation makes a true claim that could be attacked")
         return
     attacker = Attacker(bench.target, Site.parse(bench.pair.card.site), bench.pair.verbalizer, Budget())
-    attacked, by_lot = [], []
+    attacked, at_random = [], []
     for row in rows:
         rng = random.Random(bench.seed("attack", row))
         ids, position = bench.places[row]
         clean_V = attacker.clean(ids[: position + 1])
         attacked.append(attacker.attack(ids[: position + 1], clean_V, bench.explanations[row].text, spans[row], rng))
-        by_lot.append(attacker.random_prefix(ids[: position + 1], clean_V, rng))
+        at_random.append(attacker.random_prefix(ids[: position + 1], clean_V, rng))
     found.tables["attack"] = _spent(attacker.passes, len(rows))
     documents = [bench.found.documents_N[row] for row in rows]
     found.measures["attack_met"] = found.estimator.mean("attack_met", [float(a.met) for a in attacked], documents)
@@ -54,17 +54,17 @@ def measure(bench: Bench) -> None:
     if not met:
         found.leave_out(names[1:], "no attack left the target's behaviour as it was")
         return
-    _compare(bench, [rows[p] for p in met], [attacked[p] for p in met], [by_lot[p] for p in met])
+    _compare(bench, [rows[p] for p in met], [attacked[p] for p in met], [at_random[p] for p in met])
 
 
-def _compare(bench: Bench, rows: Sequence[int], attacked: Sequence[Attacked], by_lot: Sequence[Attacked]) -> None:
+def _compare(bench: Bench, rows: Sequence[int], attacked: Sequence[Attacked], at_random: Sequence[Attacked]) -> None:
     """Read the rows attacked, with a random prefix and clean, and compare truth and what could expose the attack."""
     found = bench.found
     documents = [found.documents_N[row] for row in rows]
     vectors = {
         "attack_claims_true_before": bench.heldout.vectors_ND[list(rows)],
         "attack_claims_true": torch.stack([item.vector_D for item in attacked]),
-        "attack_claims_true_random": torch.stack([item.vector_D for item in by_lot]),
+        "attack_claims_true_random": torch.stack([item.vector_D for item in at_random]),
     }
     error_N: dict[str, Tensor] = {}
     support_N: dict[str, list[float]] = {}
