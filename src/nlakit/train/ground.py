@@ -170,8 +170,8 @@ class Tally:
         most = sorted(self.slots, key=lambda slot: -self.slots[slot]["contradicted"])[:3]
         return (
             f"the vectors contradict {share:.1%} of the teacher's claims, above {CONTRADICTED:.0%}, most of all about "
-            f"{', '.join(most)}: it makes things up. What fails is taken out, and what a vector is silent about stays unseen; read "
-            f"some of its texts, and look into {STAGE}/scores.json, before you trust what is taught from them"
+            f"{', '.join(most)}: it makes things up. What the vectors do not bear out is taken out; read some of its texts, "
+            f"and look into {STAGE}/scores.json, before you trust what is taught from the rest"
         )
 
     def summary(self) -> str:
