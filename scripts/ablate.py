@@ -82,6 +82,10 @@ VARIANTS: dict[str, Variant] = {
     "false": Variant("plain, 30 % of the teacher's facts wrong on purpose", FALSE),
     "false-all": Variant("the same teacher, the recipe", (*FALSE, *RAISED)),
     "likelihood": Variant("grounded by a first-round verbalizer, no truth used", GROUNDED, "all", "ground"),
+    "frames": Variant(
+        "the same, with claims found by frames learnt from the texts: no knowledge of the language either",
+        (*GROUNDED, "ground.claims=frames"),
+    ),
     "swap": Variant("grounded by swap leverage, no truth used", ("ground.by=swap",)),
     "rewordings": Variant("plain, the reconstructor reads half of the texts in other words", REWORDINGS),
     "agreement": Variant("plain, agreement rewarded", ("train.agreement=0.02",), "plain", "warm-start"),
