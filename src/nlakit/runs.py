@@ -35,6 +35,8 @@ StageState = Literal["done", "partial", "absent"]
 
 _RECORDED_PACKAGES = ("nlakit", "torch", "transformers", "tokenizers", "safetensors", "numpy", "pyarrow")
 _ABSENT = object()
+TAIL_BYTES = 65_536
+"""End of a file in which its last line is looked for; lines of metrics have about a thousand."""
 LOCK = ".lock"
 """Held, by the operating system, by the process that works in a folder."""
 
@@ -98,6 +100,16 @@ def read_metrics(path: Path, stage: str | None = None) -> list[dict[str, Any]]:
         return []
     lines = [_parsed(line) for line in path.read_text(encoding="utf-8", errors="replace").split("\n")]
     return [line for line in lines if line is not None and stage in (None, line.get("stage"))]
+
+
+def last_metrics(path: Path) -> dict[str, Any] | None:
+    """Return the last whole line of a ``metrics.jsonl``, reading no more than its end; None where there is none."""
+    if not path.exists():
+        return None
+    with path.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+        lines = file.read().decode("utf-8", errors="replace").split("\n")
+    return next((found for line in reversed(lines) if (found := _parsed(line)) is not None), None)
 
 
 class StageFolder:

@@ -17,7 +17,7 @@ from nlakit import runs
 from nlakit.config import Recipe, override_settings
 from nlakit.errors import ConfigError, RunError, StorageFullError
 from nlakit.recipe import load_recipe
-from nlakit.runs import MetricsWriter, RunFolder, read_metrics
+from nlakit.runs import TAIL_BYTES, MetricsWriter, RunFolder, last_metrics, read_metrics
 
 SETTINGS = {"seed": 0, "extract": {"rows": 5, "split": {"av": 0.25}}}
 
@@ -252,6 +252,17 @@ def test_a_line_that_a_crash_cut_inside_a_character_is_dropped(tmp_path: Path) -
     with MetricsWriter(path, "train") as samples:
         samples.write(2, {"text": "für"})
     assert [line["step"] for line in read_metrics(path)] == [1, 2]
+
+
+def test_the_last_line_is_found_without_reading_what_is_before(tmp_path: Path) -> None:
+    """It is the last of all lines, also beside one that is being written, in a longer file, and in none at all."""
+    path = tmp_path / "metrics.jsonl"
+    assert last_metrics(path) is None
+    line = json.dumps({"stage": "train", "step": 1, "text": "é" * 50}, ensure_ascii=False) + "\n"
+    path.write_text(
+        line * (2 * TAIL_BYTES // len(line)) + '{"stage": "train", "step": 7}\n{"stage": "tr', encoding="utf-8"
+    )
+    assert last_metrics(path) == {"stage": "train", "step": 7} == read_metrics(path)[-1]
 
 
 def test_metrics_on_a_full_disk_are_a_user_error(tmp_path: Path, full_disk: None) -> None:

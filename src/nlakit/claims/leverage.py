@@ -42,9 +42,12 @@ def text_errors(reconstructor: Reconstructor, texts: Sequence[str], vectors_ND: 
     different = sorted(set(texts))
     rebuilt_MD, fits = reconstructor.reconstruct_fitting(different)
     place = {text: row for row, text in enumerate(different)}
-    rows = [place[text] for text in texts]
-    errors_N = direction_error(rebuilt_MD.cpu()[rows], vectors_ND)
-    return errors_N.where(torch.tensor(fits, dtype=torch.bool)[rows], FAILED_ERROR)
+    held = [row for row, text in enumerate(texts) if fits[place[text]]]
+    errors_N = torch.full((len(texts),), FAILED_ERROR)
+    # A text that does not fit has no vector, and so no direction to be compared.
+    rebuilt_ND = rebuilt_MD.cpu()[[place[texts[row]] for row in held]]
+    errors_N[held] = direction_error(rebuilt_ND, vectors_ND[held]).float()
+    return errors_N
 
 
 def leverages(

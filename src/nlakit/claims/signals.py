@@ -30,10 +30,11 @@ from torch import Tensor
 from nlakit.claims.anytext import STATEMENT
 from nlakit.claims.exchange import ClaimReader, Pool
 from nlakit.claims.leverage import leverages, text_errors
-from nlakit.claims.likelihood import span_log_probs
+from nlakit.claims.likelihood import Span, span_log_probs
 from nlakit.claims.readers import claim_values
 from nlakit.explanations import Explanation
 from nlakit.models.pair import Pair
+from nlakit.models.verbalizer import Verbalizer
 from nlakit.truth import Claim
 
 SIGNALS = ("agreement", "contradiction", "recurrence", "leverage", "probability", "lift", "taught", "error")
@@ -71,8 +72,6 @@ def claim_signals(
     Raises:
         CardError: for a pair whose card has no mean and variance, which claims are held against.
     """
-    verbalizer, reconstructor, stats = pair.verbalizer, pair.reconstructor, pair.card.require_stats()
-    texts = [read.explanation.text if read.explanation.ok else "" for read in reads_N]
     known: dict[str, list[Claim]] = {}
 
     def claims_of(explanation: Explanation) -> list[Claim]:
@@ -80,40 +79,66 @@ def claim_signals(
             known[explanation.text] = reader.claims(explanation.text)
         return known[explanation.text] if explanation.ok else []
 
-    samples_N = [[claims_of(sample) for sample in read.samples] for read in reads_N]
-    neighbours_N = [[claims_of(neighbour) for neighbour in read.neighbours] for read in reads_N]
     claims_N = [claims_of(read.explanation) for read in reads_N]
-    usable = [row for row, claims in enumerate(claims_N) if claims]
-    if not usable:
-        return [[] for _ in reads_N]
+    sampled_N = [Made.by([claims_of(sample) for sample in read.samples]) for read in reads_N]
+    near_N = [Made.by([claims_of(neighbour) for neighbour in read.neighbours]) for read in reads_N]
     pool = claim_values(pair.card).completed(Pool.of(claim for claims in known.values() for claim in claims))
-    given, claims, vectors_UD = [texts[row] for row in usable], [claims_N[row] for row in usable], vectors_ND[usable]
-    spans = [[(claim.value_start, claim.value_end) for claim in found] for found in claims]
-    log_probs = dict(zip(usable, span_log_probs(verbalizer, vectors_UD, given, spans), strict=True))
-    mean_UD = stats.mean_D.expand(len(usable), -1)
-    anyway = dict(zip(usable, span_log_probs(verbalizer, mean_UD, given, spans), strict=True))
-    taught: dict[int, list[float]] = {}
-    if pair.taught is not None:
-        taught = dict(zip(usable, span_log_probs(pair.taught, vectors_UD, given, spans), strict=True))
-    lifted = dict(zip(usable, leverages(reconstructor, vectors_UD, given, claims, pool, seed=seed), strict=True))
-    errors = dict(zip(usable, text_errors(reconstructor, given, vectors_UD).tolist(), strict=True))
-    found: list[list[tuple[Claim, Signals]]] = [[] for _ in reads_N]
-    for row in usable:
-        sampled, near = Made.by(samples_N[row]), Made.by(neighbours_N[row])
-        for place, claim in enumerate(claims_N[row]):
-            leverage = lifted[row][place]
-            signals = {
-                "agreement": sampled.same(claim),
-                "contradiction": sampled.other(claim),
-                "recurrence": near.same(claim),
+    usable = [row for row, claims in enumerate(claims_N) if claims]
+    texts = [reads_N[row].explanation.text for row in usable]
+    weighed_U = _weighed(pair, vectors_ND[usable], texts, [claims_N[row] for row in usable], pool, seed)
+    found_N: list[list[tuple[Claim, Signals]]] = [[] for _ in reads_N]
+    for row, weighed in zip(usable, weighed_U, strict=True):
+        for claim, signals in zip(claims_N[row], weighed, strict=True):
+            signals["agreement"] = sampled_N[row].same(claim)
+            signals["contradiction"] = sampled_N[row].other(claim)
+            signals["recurrence"] = near_N[row].same(claim)
+            found_N[row].append((claim, {name: signals[name] for name in SIGNALS}))
+    return found_N
+
+
+def _weighed(
+    pair: Pair, vectors_ND: Tensor, texts: Sequence[str], claims_N: Sequence[Sequence[Claim]], pool: Pool, seed: int
+) -> list[list[dict[str, float | None]]]:
+    """Return what the models of a pair say of each claim of each explanation: the signals that need no other explanation."""
+    if not texts:
+        return []
+    stats = pair.card.require_stats()
+    spans_N = [[(claim.value_start, claim.value_end) for claim in claims] for claims in claims_N]
+    given_N = _log_probs(pair.verbalizer, vectors_ND, texts, spans_N)
+    anyway_N = _log_probs(pair.verbalizer, stats.mean_D.expand(len(texts), -1), texts, spans_N)
+    taught_N = _log_probs(pair.taught, vectors_ND, texts, spans_N)
+    leverages_N = leverages(pair.reconstructor, vectors_ND, texts, claims_N, pool, seed=seed)
+    errors_N = text_errors(pair.reconstructor, texts, vectors_ND).tolist()
+    return [
+        [
+            {
                 "leverage": (leverage.drop if leverage.swap is None else leverage.swap) / stats.variance,
-                "probability": (likely := max(LOWEST_LOG_PROBABILITY, log_probs[row][place])),
-                "lift": likely - max(LOWEST_LOG_PROBABILITY, anyway[row][place]),
-                "taught": log_odds(taught[row][place]) if taught else None,
-                "error": errors[row] / stats.variance,
+                "probability": given,
+                "lift": None if given is None or anyway is None else given - anyway,
+                "taught": None if taught is None else log_odds(taught),
+                "error": error / stats.variance,
             }
-            found[row].append((claim, signals))
-    return found
+            for leverage, given, anyway, taught in zip(*of_claims, strict=True)
+        ]
+        for error, *of_claims in zip(errors_N, leverages_N, given_N, anyway_N, taught_N, strict=True)
+    ]
+
+
+def _log_probs(
+    verbalizer: Verbalizer | None, vectors_ND: Tensor, texts: Sequence[str], spans_N: Sequence[Sequence[Span]]
+) -> list[list[float | None]]:
+    """Return the log-probability of each span, not below the lowest that says anything.
+
+    None for each span of a text that outgrows the verbalizer's window, and of all without a verbalizer.
+    """
+    found_N: list[list[float | None]] = [[None] * len(spans) for spans in spans_N]
+    if verbalizer is None:
+        return found_N
+    fits = [row for row, text in enumerate(texts) if len(verbalizer.encode_explanation(text)) <= verbalizer.room]
+    scored = span_log_probs(verbalizer, vectors_ND[fits], [texts[row] for row in fits], [spans_N[row] for row in fits])
+    for row, log_probs in zip(fits, scored, strict=True):
+        found_N[row] = [max(LOWEST_LOG_PROBABILITY, log_prob) for log_prob in log_probs]
+    return found_N
 
 
 def log_odds(log_prob: float) -> float:

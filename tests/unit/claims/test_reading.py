@@ -101,6 +101,16 @@ def test_leverage_does_not_hang_on_what_else_is_read(pair: Pair) -> None:
     assert mood != pytest.approx(mood_beside, abs=1e-6)
 
 
+def test_a_text_that_outgrows_the_window_keeps_its_other_signals(pair: Pair) -> None:
+    """Its probability is not known, where the reading of all others would else end in an error."""
+    reads = [Read(Explanation(text), [], []) for text in ("Animal cat" + ", mood sad" * 200 + ".", "Animal cat.")]
+    vectors_ND = torch.randn((2, 32), generator=torch.Generator().manual_seed(0))
+    long, short = (signals for ((_, signals), *_) in claim_signals(pair, Reader(), vectors_ND, reads))
+    assert (long["probability"], long["lift"], long["taught"]) == (None, None, None)
+    assert long["error"] is not None
+    assert short["probability"] is not None
+
+
 def test_without_neighbours_recurrence_is_not_known(pair: Pair) -> None:
     """A vector from nowhere has no neighbours; a failed explanation has no claim."""
     vectors_ND = torch.randn((2, 32), generator=torch.Generator().manual_seed(0))

@@ -8,7 +8,7 @@ from typing import Any
 
 from nlakit import plugins
 from nlakit.models.pair import load_card
-from nlakit.runs import RunFolder, read_metrics
+from nlakit.runs import RunFolder, last_metrics
 from nlakit.serve.service import Service
 
 MOST_RUNS = 200
@@ -49,7 +49,6 @@ def runs(folder: Path | None) -> list[dict[str, Any]]:
 
 def _run(path: Path) -> dict[str, Any] | None:
     stages = sorted(RunFolder(path).done_markers(), key=lambda marker: marker.stat().st_mtime)
-    metrics = read_metrics(path / "metrics.jsonl")
     try:
         recipe = json.loads((path / "config.json").read_text(encoding="utf-8"))["recipe"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -58,5 +57,5 @@ def _run(path: Path) -> dict[str, Any] | None:
         "id": path.name,
         "name": recipe.get("name", path.name),
         "done": [marker.parent.name for marker in stages],
-        "last": metrics[-1] if metrics else None,
+        "last": last_metrics(path / "metrics.jsonl"),
     }
