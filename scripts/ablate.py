@@ -33,6 +33,7 @@ from nlakit.runs import RunFolder
 from nlakit.storage import atomic_write_text, write_json
 from nlakit.terrarium import paraphraser
 from nlakit.train.agreement import AGAINST
+from nlakit.train.first_round import STAGE as FIRST_ROUND
 
 RECIPE = "terrarium-full"
 RECORD, PAGE = Path("docs/ablation.json"), Path("docs/ablation.md")
@@ -66,8 +67,9 @@ class Variant:
     about: str
     overrides: tuple[str, ...]
     begins_like: str = ""
-    """A variant with the same stages up to and with ``through``, whose results are taken over where they are there."""
-    through: str = ""
+    """A variant that has some of the same stages."""
+    same: tuple[str, ...] = ()
+    """Stages whose results are taken over from that one where they are there."""
 
 
 REWORDINGS = ("warm_start.rewordings=0.5", "train.rewordings=0.5")
@@ -81,14 +83,18 @@ VARIANTS: dict[str, Variant] = {
     "all": Variant("grounded by a first-round verbalizer, rewordings, agreement rewarded: the recipe", RAISED),
     "false": Variant("plain, 30 % of the teacher's facts wrong on purpose", FALSE),
     "false-all": Variant("the same teacher, the recipe", (*FALSE, *RAISED)),
-    "likelihood": Variant("grounded by a first-round verbalizer, no truth used", GROUNDED, "all", "ground"),
+    "likelihood": Variant(
+        "grounded by a first-round verbalizer, no truth used", GROUNDED, "all", (FIRST_ROUND, "ground")
+    ),
     "frames": Variant(
         "the same, with claims found by frames learnt from the texts: no knowledge of the language either",
         (*GROUNDED, "ground.claims=frames"),
+        "all",
+        (FIRST_ROUND,),
     ),
     "swap": Variant("grounded by swap leverage, no truth used", ("ground.by=swap",)),
     "rewordings": Variant("plain, the reconstructor reads half of the texts in other words", REWORDINGS),
-    "agreement": Variant("plain, agreement rewarded", ("train.agreement=0.02",), "plain", "warm-start"),
+    "agreement": Variant("plain, agreement rewarded", ("train.agreement=0.02",), "plain", ("warm-start",)),
     "probes": Variant("grounded by linear probes, truth used", ("ground.by=probes",)),
 }
 """In the order in which they are run for each seed."""
@@ -145,10 +151,8 @@ def run(recipe: Recipe, folder: Path, name: str) -> dict[str, Any]:
     for stage in SHARED:
         take_over(teacher / stage, place / stage)
     shutil.copy(teacher / "config.json", place / "config.json")
-    if like:
-        stages = stages_of(recipe)
-        for stage in stages[: stages.index(VARIANTS[name].through) + 1]:
-            take_over(place_of(folder, like, recipe.seed) / stage, place / stage)
+    for stage in VARIANTS[name].same:
+        take_over(place_of(folder, like, recipe.seed) / stage, place / stage)
     later = [stage for stage in stages_of(recipe) if stage not in (*SHARED, "report")]
     run_stages(recipe, RunFolder(place), Progress(), later)
     measures = Evaluation.load(place / "evaluate").measures

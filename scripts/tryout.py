@@ -22,8 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
-from nlakit.claims.exchange import Pool
-from nlakit.claims.grounding import ROUNDS, LikelihoodSign, ground
+from nlakit.claims.grounding import ROUNDS, ground
 from nlakit.claims.leverage import text_errors
 from nlakit.config import Recipe
 from nlakit.data import annotate
@@ -35,9 +34,10 @@ from nlakit.progress import Progress
 from nlakit.recipe import load_recipe
 from nlakit.runs import RunFolder
 from nlakit.terrarium import paraphraser
-from nlakit.train.ground import probe_sign, reader_of, sign_of, take_up, truth_of
+from nlakit.train import first_round
+from nlakit.train.ground import likelihood_sign, probe_sign, reader_of, sign_of, truth_of
 from nlakit.train.rewording import Reworder
-from nlakit.train.rounds import Beginning, reconstructor_half, taught_rows, training_statistics, verbalizer_half
+from nlakit.train.rounds import Beginning, reconstructor_half, taught_rows
 from nlakit.train.supervised import Job, train_half
 from nlakit.truth import HELD_ABOVE, Verdict
 from nlakit.vectors import fve
@@ -66,8 +66,8 @@ def try_rewordings(recipe: Recipe, folder: RunFolder) -> None:
     """Warm-start a reconstructor on the whole teacher's text, and measure it on texts of ``av`` said in other words."""
     beginning = Beginning.of(recipe, folder)
     store, explained = beginning.store, folder.stage(annotate.STAGE).path
-    stats, scale = training_statistics(store, recipe.warm_start.injection_scale, recipe.seed)
-    reconstructor, verbalizer = beginning.reconstructor(), beginning.verbalizer(scale)
+    stats, _ = beginning.statistics
+    reconstructor, verbalizer = beginning.reconstructor(), beginning.verbalizer()
     row_ids, texts = load_explanations(explained, "ar")
     rows = taught_rows(store, row_ids.tolist(), texts, verbalizer, recipe.warm_start, recipe.seed, "ar")
     reworder = Reworder.of(recipe.corpus.name, recipe.warm_start.rewordings)
@@ -126,16 +126,12 @@ def try_contradictions(_recipe: Recipe, folder: RunFolder) -> None:
     recipe = folder.recipe()
     beginning, explained = Beginning.of(recipe, folder), folder.stage(annotate.STAGE).path
     reader, truth = reader_of(recipe, explained), truth_of(recipe)
-    _, scale = training_statistics(beginning.store, recipe.warm_start.injection_scale, recipe.seed)
-    verbalizer = beginning.verbalizer(scale)
-    row_ids, taught = load_explanations(explained, "av")
-    rows = taught_rows(beginning.store, row_ids.tolist(), taught, verbalizer, recipe.warm_start, recipe.seed, "av")
-    take_up(verbalizer_half(verbalizer, rows, recipe.warm_start, recipe.seed), recipe, folder)
-    pool = Pool.of(claim for text in rows.texts for claim in reader.claims(text))
+    verbalizer, rows = first_round.verbalizer(beginning, folder, Progress())
+    sign = likelihood_sign(verbalizer, rows, reader, recipe.seed)
     ids, texts, _ = unseen(beginning, explained, "ar")
     vectors_ND = beginning.store.vectors(ids)
     claims_N = [reader.claims(text) for text in texts]
-    scores_N = LikelihoodSign(verbalizer, pool, vectors_ND[:1]).scores(vectors_ND, texts, claims_N, ids)
+    scores_N = sign.scores(vectors_ND, texts, claims_N, ids)
     table = beginning.store.rows("ar", ["row_id", "truth"]).to_pydict()
     known = dict(zip(table["row_id"], map(json.loads, table["truth"]), strict=True))
     seen = [

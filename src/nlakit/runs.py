@@ -34,9 +34,9 @@ from nlakit.storage import atomic_write_bytes, atomic_write_text, storage_errors
 StageState = Literal["done", "partial", "absent"]
 
 _RECORDED_PACKAGES = ("nlakit", "torch", "transformers", "tokenizers", "safetensors", "numpy", "pyarrow")
-_ABSENT = object()
-TAIL_BYTES = 65_536
+_TAIL_BYTES = 65_536
 """End of a file in which its last line is looked for; lines of metrics have about a thousand."""
+_ABSENT = object()
 LOCK = ".lock"
 """Held, by the operating system, by the process that works in a folder."""
 
@@ -107,7 +107,7 @@ def last_metrics(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     with path.open("rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
         lines = file.read().decode("utf-8", errors="replace").split("\n")
     return next((found for line in reversed(lines) if (found := _parsed(line)) is not None), None)
 

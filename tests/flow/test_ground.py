@@ -20,7 +20,7 @@ from nlakit.pipeline import run_stages, stages_of
 from nlakit.progress import Progress
 from nlakit.runs import RunFolder, read_metrics
 from nlakit.testing import tiny_recipe
-from nlakit.train import ground, warm_start
+from nlakit.train import first_round, ground, warm_start
 from nlakit.train.supervised import Half, Job
 
 SILENT = Progress(silent=True)
@@ -127,7 +127,7 @@ def test_the_warm_start_goes_on_from_the_first_round_where_it_is_told_to(
     recipe = by(recipe, sign, reuse=True)
     run = prepared(recipe, tmp_path / "run")
     run_stages(recipe, run, SILENT, ["ground"])
-    first = load_file(next((run.path / "ground" / "first-round").glob(f"step-*/{half}.safetensors")))
+    first = load_file(next((run.path / "first-round").glob(f"step-*/{half}.safetensors")))
     begun: dict[str, dict[str, torch.Tensor]] = {}
 
     def not_trained(part: Half, job: Job, *, first_step: int = 0) -> tuple[int, dict[str, float]]:
@@ -139,7 +139,6 @@ def test_the_warm_start_goes_on_from_the_first_round_where_it_is_told_to(
     assert all(torch.equal(begun[half][name], tensor) for name, tensor in first.items())
     untouched = by(recipe, sign, reuse=False)
     run_stages(untouched, prepared(untouched, tmp_path / "other"), SILENT, ["ground"])
-    assert not (tmp_path / "other" / "ground" / "first-round").exists()
     warm_start.run(untouched, RunFolder(tmp_path / "other"), SILENT)
     assert not all(torch.equal(begun[half][name], tensor) for name, tensor in first.items())
 
@@ -150,7 +149,7 @@ def test_adapters_go_on_from_the_first_round_too(recipe: Recipe, tmp_path: Path)
     recipe = by(recipe.model_copy(update={"adapters": adapters}), "likelihood")
     run = prepared(recipe, tmp_path / "run")
     run_stages(recipe, run, SILENT, ["ground", "warm-start"])
-    (kept,) = (run.path / "ground" / "first-round").glob("step-*/verbalizer.safetensors")
+    (kept,) = (run.path / "first-round").glob("step-*/verbalizer.safetensors")
     assert all("lora" in name for name in load_file(kept))
     Pair.from_pretrained(run.path / "warm-start" / "pair")
 
@@ -160,6 +159,44 @@ def test_a_first_round_that_is_gone_is_missed(recipe: Recipe, tmp_path: Path) ->
     recipe = by(recipe, "likelihood", reuse=True)
     run = prepared(recipe, tmp_path / "run")
     run_stages(recipe, run, SILENT, ["ground"])
-    shutil.rmtree(run.path / "ground" / "first-round")
+    shutil.rmtree(run.path / "first-round")
     with pytest.raises(RunError, match="first-round is gone"):
         warm_start.run(recipe, run, SILENT)
+
+
+def test_another_threshold_asks_for_no_other_first_round(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its weights are taken as they are, and the texts come out as in a run of their own."""
+    strict = by(recipe, "likelihood", threshold=0.6)
+    run, other = (prepared(recipe, tmp_path / name) for name in ("run", "other"))
+    run_stages(by(recipe, "likelihood"), run, SILENT, ["ground"])
+    run_stages(strict, other, SILENT, ["ground"])
+    shutil.rmtree(run.path / "ground")
+    monkeypatch.setattr(first_round, "train_half", lambda *_: pytest.fail("the first round is done"))
+    run_stages(strict, run, SILENT, ["ground"])
+    assert all(
+        load_explanations(run.path / "ground", split)[1] == load_explanations(other.path / "ground", split)[1]
+        for split in ("av", "ar")
+    )
+
+
+def test_another_first_round_is_asked_for_where_its_settings_are_others(recipe: Recipe, tmp_path: Path) -> None:
+    """Weights that were taught otherwise are neither scored by nor gone on from."""
+    run = prepared(recipe, tmp_path / "run")
+    run_stages(by(recipe, "likelihood"), run, SILENT, ["ground"])
+    rate = recipe.warm_start.model_copy(update={"verbalizer_learning_rate": 1e-5})
+    faster = by(recipe.model_copy(update={"warm_start": rate}), "likelihood")
+    with pytest.raises(RunError, match=r"(?s)first-round was made with other.*verbalizer_learning_rate"):
+        warm_start.run(faster, run, SILENT)
+    shutil.rmtree(run.path / "ground")
+    with pytest.raises(RunError, match=r"(?s)first-round was made with other.*verbalizer_learning_rate"):
+        ground.run(faster, run, SILENT)
+
+
+def test_texts_that_were_grounded_otherwise_are_not_taught(recipe: Recipe, tmp_path: Path) -> None:
+    """The pair's card would else name a threshold that its texts did not meet."""
+    run = prepared(recipe, tmp_path / "run")
+    run_stages(by(recipe, "probes"), run, SILENT, ["ground"])
+    with pytest.raises(RunError, match=r"ground\.threshold: was null, now 0\.9"):
+        warm_start.run(by(recipe, "probes", threshold=0.9), run, SILENT)

@@ -17,7 +17,7 @@ from nlakit import runs
 from nlakit.config import Recipe, override_settings
 from nlakit.errors import ConfigError, RunError, StorageFullError
 from nlakit.recipe import load_recipe
-from nlakit.runs import TAIL_BYTES, MetricsWriter, RunFolder, last_metrics, read_metrics
+from nlakit.runs import MetricsWriter, RunFolder, last_metrics, read_metrics
 
 SETTINGS = {"seed": 0, "extract": {"rows": 5, "split": {"av": 0.25}}}
 
@@ -259,9 +259,7 @@ def test_the_last_line_is_found_without_reading_what_is_before(tmp_path: Path) -
     path = tmp_path / "metrics.jsonl"
     assert last_metrics(path) is None
     line = json.dumps({"stage": "train", "step": 1, "text": "é" * 50}, ensure_ascii=False) + "\n"
-    path.write_text(
-        line * (2 * TAIL_BYTES // len(line)) + '{"stage": "train", "step": 7}\n{"stage": "tr', encoding="utf-8"
-    )
+    path.write_text(line * (140_000 // len(line)) + '{"stage": "train", "step": 7}\n{"stage": "tr', encoding="utf-8")
     assert last_metrics(path) == {"stage": "train", "step": 7} == read_metrics(path)[-1]
 
 

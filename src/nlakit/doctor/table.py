@@ -158,7 +158,7 @@ CHECKS: tuple[Check, ...] = (
         13,
         "statistics",
         "Mean and variance are of the training rows, around the mean as it is",
-        "Compute them again from the splits av, ar and rl (nlakit.train.warm_start.training_statistics); every FVE of the pair "
+        "Compute them again from the splits av, ar and rl (nlakit.train.rounds.training_statistics); every FVE of the pair "
         "changes with them.",
         (
             Look(("card",), data_checks.variance_is_around_the_mean),

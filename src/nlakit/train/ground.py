@@ -1,15 +1,15 @@
 """Stage 3, ground: take out of the teacher's text what the vectors do not hold.
 
-A first round of supervised training on the whole text finds out what the vectors bear out; then every claim is scored by the
-sign that the recipe names, and those that fail leave the text (:mod:`nlakit.claims.grounding`). What is learnt afterwards
-learns only from what is kept: a claim that the teacher made up, or that only the text holds and not the vector, is not taught.
+A first round of supervised training on the whole text (:mod:`nlakit.train.first_round`) finds out what the vectors bear out; then
+every claim is scored by the sign that the recipe names, and those that fail leave the text (:mod:`nlakit.claims.grounding`).
+What is learnt afterwards learns only from what is kept: a claim that the teacher made up, or that only the text holds and not the
+vector, is not taught.
 
 ::
 
     ground/
       shard-00000.parquet  as in annotate/, with the texts that are left
       scores.json          how many claims were kept, by slot and split
-      first-round/         with ``ground.reuse``: the half that the first round taught, for the warm start to go on with
 
 The first-round verbalizer learns from the split ``av`` and scores both ``av`` and ``ar``: as long as nearly the same
 share of claims is kept in both, it has learnt none of its texts by heart.
@@ -18,7 +18,6 @@ share of claims is kept in both, it has learnt none of its texts by heart.
 from __future__ import annotations
 
 import json
-import shutil
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,20 +33,18 @@ from nlakit.config import Recipe, derive_seed, fingerprint
 from nlakit.data import annotate
 from nlakit.data.annotate import load_explanations, read_annotations, write_annotations
 from nlakit.data.store import Store
-from nlakit.errors import ConfigError, RunError
+from nlakit.errors import ConfigError
 from nlakit.explanations import Outcome
+from nlakit.models.verbalizer import Verbalizer
 from nlakit.progress import Progress
-from nlakit.runs import MetricsWriter, RunFolder
+from nlakit.runs import MetricsWriter, RunFolder, require_same
 from nlakit.storage import write_json
+from nlakit.train import first_round
 from nlakit.train.batches import permutation
-from nlakit.train.checkpoints import Checkpoints, State
-from nlakit.train.rewording import Reworder
-from nlakit.train.rounds import Beginning, reconstructor_half, taught_rows, training_statistics, verbalizer_half
-from nlakit.train.supervised import Half, Job, train_half
+from nlakit.train.rounds import Beginning, TaughtRows
 from nlakit.truth import TruthReader
 
 STAGE = "ground"
-FIRST_ROUND = "first-round"
 THRESHOLDS = {"likelihood": 0.2, "swap": 0.02, "probes": 0.5}
 """Score that a kept claim has to exceed: a probability beyond chance, or what exchanging it costs in units of Var.
 
@@ -73,10 +70,8 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
     settings = {
         "store": beginning.store.fingerprint,
         "explanations": fingerprint(explained.settings, explained.outputs),
-        "prompts": beginning.prompts.model_dump(mode="json"),
-        "adapters": recipe.adapters.model_dump(mode="json"),
-        "warm_start": recipe.warm_start.model_dump(mode="json", exclude={"rewordings"}),
-        "ground": config.model_dump(mode="json"),
+        "first_round": first_round.fingerprint_of(beginning, folder),
+        "ground": _scoring(recipe),
         "seed": recipe.seed,
     }
     if folder.check_stage(STAGE, settings, stage.path) == "done":
@@ -105,9 +100,20 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
             alarms.truncate_after(-1)
             alarms.write(0, {"alarm": "teacher_contradicted", "message": doubt})
     stage.finish(settings, tally.outputs())
-    shutil.rmtree(stage.path / "checkpoints", ignore_errors=True)
     progress.say(f"ground: {tally.summary()}")
     return stage.path
+
+
+def require_grounding_of(recipe: Recipe, folder: RunFolder) -> None:
+    """Raise RunError unless the explanations of a run were grounded as this recipe says."""
+    stage = folder.stage(STAGE)
+    remedy = f"Give the settings it was made with, or delete {stage.path} and the stages that follow it."
+    require_same({"ground": stage.settings["ground"]}, {"ground": _scoring(recipe)}, stage.path, remedy)
+
+
+def _scoring(recipe: Recipe) -> dict[str, Any]:
+    """Return what decides which claims are kept, beside the first round."""
+    return recipe.ground.model_dump(mode="json", exclude={"reuse"})
 
 
 @dataclass
@@ -232,51 +238,21 @@ def sign_of(recipe: Recipe, beginning: Beginning, folder: RunFolder, reader: Cla
     """Do the first round that the recipe's sign needs."""
     if recipe.ground.by == "probes":
         return probe_sign(beginning.store, truth_of(recipe), recipe.seed)
-    stats, scale = training_statistics(beginning.store, recipe.warm_start.injection_scale, recipe.seed)
-    split = "av" if recipe.ground.by == "likelihood" else "ar"
-    epochs = {"verbalizer_epochs": recipe.ground.epochs, "reconstructor_epochs": recipe.ground.epochs}
-    config = recipe.warm_start.model_copy(update=epochs)
-    explained = folder.stage(annotate.STAGE).path
-    verbalizer = beginning.verbalizer(scale)
-    row_ids, texts = load_explanations(explained, split)
-    rows = taught_rows(beginning.store, row_ids.tolist(), texts, verbalizer, config, recipe.seed, split)
-    seed = derive_seed(recipe.seed, STAGE)
-    pool = Pool.of(claim for text in rows.texts for claim in reader.claims(text))
-    with folder.metrics(STAGE) as metrics:
-        checkpoints = folder.stage(STAGE).path / "checkpoints"
-        job = Job(config, seed, metrics, checkpoints, progress, recipe.memory.fill)
-        if split == "av":
-            _teach(verbalizer_half(verbalizer, rows, config, seed), job, recipe, folder)
-            others = permutation(len(rows.row_ids), seed, "others")[:OTHERS].tolist()
-            return LikelihoodSign(verbalizer, pool, rows.vectors(others))
-        reconstructor = beginning.reconstructor()
-        reworder = Reworder.of(recipe.corpus.name, 0.0)  # the texts as they are: their wording is not what is tested
-        _teach(reconstructor_half(reconstructor, rows, config, stats.variance, reworder, seed), job, recipe, folder)
-    return SwapSign(reconstructor, pool, stats.variance)
+    if recipe.ground.by == "swap":
+        reconstructor, rows = first_round.reconstructor(beginning, folder, progress)
+        return SwapSign(reconstructor, _pool(reader, rows), beginning.statistics[0].variance)
+    verbalizer, rows = first_round.verbalizer(beginning, folder, progress)
+    return likelihood_sign(verbalizer, rows, reader, recipe.seed)
 
 
-def _teach(half: Half, job: Job, recipe: Recipe, folder: RunFolder) -> None:
-    """Do the first round of one half, and keep its weights if the warm start is to go on with them."""
-    steps, _ = train_half(half, job)
-    if recipe.ground.reuse:
-        _first_round(half, folder).save(State(steps))
+def likelihood_sign(verbalizer: Verbalizer, rows: TaughtRows, reader: ClaimReader, seed: int) -> LikelihoodSign:
+    """Return the sign of a first-round verbalizer and of what it was taught."""
+    others = permutation(len(rows.row_ids), derive_seed(seed, STAGE), "others")[:OTHERS].tolist()
+    return LikelihoodSign(verbalizer, _pool(reader, rows), rows.vectors(others))
 
 
-def take_up(half: Half, recipe: Recipe, folder: RunFolder) -> None:
-    """Load what the first round taught this half, if the recipe says so and there was a first round of it.
-
-    Raises RunError when that was made with another model or is gone.
-    """
-    taught = {"likelihood": "verbalizer", "swap": "reconstructor"}.get(recipe.ground.by)
-    if recipe.ground.reuse and half.name == taught and _first_round(half, folder).resume() is None:
-        path = folder.stage(STAGE).path
-        raise RunError(
-            f"{path / FIRST_ROUND} is gone, and the warm start is to go on from it; remove {path} to ground again"
-        )
-
-
-def _first_round(half: Half, folder: RunFolder) -> Checkpoints:
-    return Checkpoints(folder.stage(STAGE).path / FIRST_ROUND, {half.name: half.module}, {})
+def _pool(reader: ClaimReader, rows: TaughtRows) -> Pool:
+    return Pool.of(claim for text in rows.texts for claim in reader.claims(text))
 
 
 def probe_sign(store: Store, truth: TruthReader, seed: int) -> ProbeSign:

@@ -1,6 +1,6 @@
 """What a round of supervised training begins from: fresh halves on the target, rows with texts, and what each half learns.
 
-The warm start is one such round; grounding trains a first one to find out what the vectors bear out.
+The warm start is one such round; grounding has a first one to find out what the vectors bear out.
 
 Axes: N rows, B rows of a batch, T tokens, D vector width.
 """
@@ -8,6 +8,7 @@ Axes: N rows, B rows of a batch, T tokens, D vector width.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import torch
@@ -64,12 +65,17 @@ class Beginning:
         adapters = recipe.adapters if uses_adapters(recipe.adapters, target) else None
         return cls(recipe, store, target, site, resolve_prompts(target, recipe.prompts), adapters)
 
-    def verbalizer(self, scale: float) -> Verbalizer:
+    @cached_property
+    def statistics(self) -> tuple[VectorStats, float]:
+        """Mean and variance of the directions, and the injection scale."""
+        return training_statistics(self.store, self.recipe.warm_start.injection_scale, self.recipe.seed)
+
+    def verbalizer(self) -> Verbalizer:
         """Make a verbalizer that has learnt nothing yet."""
         verbalizer = Verbalizer.from_target(
             self.target,
             self.prompts,
-            injection_scale=scale,
+            injection_scale=self.statistics[1],
             max_new_tokens=self.recipe.train.max_new_tokens,
             adapters=self.adapters,
         )

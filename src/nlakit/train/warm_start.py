@@ -31,11 +31,10 @@ from nlakit.data.annotate import load_explanations
 from nlakit.models.pair import Pair
 from nlakit.progress import Progress
 from nlakit.runs import RunFolder
-from nlakit.train import ground
+from nlakit.train import first_round, ground
 from nlakit.train.rewording import Reworder
-from nlakit.train.rounds import Beginning, reconstructor_half, taught_rows, training_statistics, verbalizer_half
+from nlakit.train.rounds import Beginning, reconstructor_half, taught_rows, verbalizer_half
 from nlakit.train.supervised import Job, train_half
-from nlakit.vectors import VectorStats
 
 STAGE = "warm-start"
 
@@ -58,14 +57,13 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
         "prompts": prompts.model_dump(mode="json"),
         "adapters": recipe.adapters.model_dump(mode="json"),
         "warm_start": recipe.warm_start.model_dump(mode="json"),
-        "ground": recipe.ground.model_dump(mode="json") if recipe.ground.reuse else None,
+        "first_round": first_round.fingerprint_of(beginning, folder) if recipe.ground.reuse else None,
         "seed": recipe.seed,
     }
     output = stage.path / "pair"
     if folder.check_stage(STAGE, settings, output) == "done":
         return output
-    stats, scale = training_statistics(store, recipe.warm_start.injection_scale, recipe.seed)
-    verbalizer, reconstructor = beginning.verbalizer(scale), beginning.reconstructor()
+    verbalizer, reconstructor = beginning.verbalizer(), beginning.reconstructor()
     rows = {
         split: taught_rows(store, *taught[split], verbalizer, recipe.warm_start, recipe.seed, split) for split in taught
     }
@@ -74,9 +72,11 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
     with folder.metrics(STAGE) as metrics:
         job = Job(recipe.warm_start, recipe.seed, metrics, stage.path / "checkpoints", progress, recipe.memory.fill)
         writes = verbalizer_half(verbalizer, rows["av"], job.config, job.seed)
-        rebuilds = reconstructor_half(reconstructor, rows["ar"], job.config, stats.variance, reworder, job.seed)
+        rebuilds = reconstructor_half(
+            reconstructor, rows["ar"], job.config, beginning.statistics[0].variance, reworder, job.seed
+        )
         for half in (writes, rebuilds):
-            ground.take_up(half, recipe, folder)
+            first_round.take_up(half, beginning, folder)
         steps, written = train_half(writes, job)
         _, rebuilt = train_half(rebuilds, job, first_step=steps)
     figures = {
@@ -87,23 +87,16 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
     }
     teacher = annotate.recorded_teacher(folder)
     claims = kept_claims(fitted_reader(recipe.corpus.name, rows["av"].texts), rows["av"].texts)
-    card = _card(recipe, beginning, scale, stats, figures, teacher, claims)
+    card = _card(beginning, figures, teacher, claims)
     Pair(beginning.target, verbalizer, reconstructor, card).save(output)
     stage.finish(settings, {"pair": fingerprint(weight_hashes(output)), **figures})
     shutil.rmtree(job.checkpoints, ignore_errors=True)
     return output
 
 
-def _card(
-    recipe: Recipe,
-    beginning: Beginning,
-    scale: float,
-    stats: VectorStats,
-    figures: dict[str, float],
-    teacher: dict[str, Any],
-    claims: dict[str, Any],
-) -> Card:
+def _card(beginning: Beginning, figures: dict[str, float], teacher: dict[str, Any], claims: dict[str, Any]) -> Card:
     """The contract between both halves, the target and the data; ``teacher`` and ``claims`` are what is kept of who wrote it."""
+    recipe, (stats, scale) = beginning.recipe, beginning.statistics
     return Card(
         name=recipe.name,
         target=TargetRecord.of(beginning.target),
@@ -136,8 +129,14 @@ def weight_hashes(folder: Path) -> dict[str, str]:
 
 
 def explained(recipe: Recipe, folder: RunFolder, split: str) -> tuple[list[int], list[str]]:
-    """Return (row ids, texts) of a split's usable explanations; RunError when the stage before is not finished."""
-    stage = folder.stage(annotate.STAGE if recipe.ground.by == NOTHING else ground.STAGE)
+    """Return (row ids, texts) of a split's usable explanations.
+
+    RunError when the stage before is not finished, or was made with other settings.
+    """
+    stage = folder.stage(annotate.STAGE)
+    if recipe.ground.by != NOTHING:
+        ground.require_grounding_of(recipe, folder)
+        stage = folder.stage(ground.STAGE)
     _ = stage.outputs
     row_ids, texts = load_explanations(stage.path, split)
     return [int(row) for row in row_ids], texts
