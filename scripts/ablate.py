@@ -7,9 +7,9 @@
     python -m scripts.ablate FOLDER 1 2 ...        only these seeds
 
 Each run lies in FOLDER/SEED/VARIANT-FINGERPRINT and can be killed and taken up again. What it measures goes into
-docs/ablation.json, with the fingerprint of its recipe, so that the table can be filled on several machines; docs/ablation.md is
-written from it. Runs of one seed share their vectors, the teacher's text and what else they have in common. On two cores a run
-takes under twenty minutes.
+docs/ablation.json, with the fingerprint of its recipe, so that the table can be filled on several machines; docs/ablation.md and
+its picture are written from it. Runs of one seed share their vectors, the teacher's text and what else they have in common. On two
+cores a run takes under twenty minutes.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from nlakit.config import Recipe, fingerprint
+from nlakit.evaluate.charts import INK, MAIN, SECOND, WIDTH, Chart, as_svg, drawing, standalone
 from nlakit.evaluate.evaluation import Evaluation
 from nlakit.evaluate.measures import REGISTRY, format_value
 from nlakit.pipeline import run_stages, stages_of
@@ -36,7 +37,7 @@ from nlakit.train.agreement import AGAINST
 from nlakit.train.first_round import STAGE as FIRST_ROUND
 
 RECIPE = "terrarium-full"
-RECORD, PAGE = Path("docs/ablation.json"), Path("docs/ablation.md")
+RECORD, PAGE, PICTURE = Path("docs/ablation.json"), Path("docs/ablation.md"), Path("docs/ablation.svg")
 SEEDS = (0, 1, 2)
 SHARED = ("extract", "annotate")
 BUDGET = (
@@ -55,6 +56,14 @@ COLUMNS = (
     "fve_kept_paraphrase_heavy", "fve_kept_shuffle",
 )  # fmt: skip
 
+
+DRAWN = {
+    "claims_true": ("claims true", 0.0, 1.0),
+    "facts_mentioned": ("held facts mentioned", 0.0, 1.0),
+    "fve": ("FVE", 0.0, 1.0),
+    "fve_kept_paraphrase_heavy": ("FVE kept in other words", -1.0, 1.0),
+}
+"""Panels of the picture, with their ends."""
 
 Runs = dict[str, dict[str, dict[str, Any]]]
 """By variant and seed: the fingerprint of its recipe and its measures."""
@@ -116,7 +125,7 @@ def main(arguments: Sequence[str]) -> int:
                 measures = run(recipe, folder / str(seed), name)
                 runs.setdefault(name, {})[str(seed)] = {"recipe": made_with(recipe), "measures": measures}
                 write_json(RECORD, {name: runs[name] for name in VARIANTS if name in runs})
-            atomic_write_text(PAGE, as_markdown(runs))
+            write(runs)
     return 0
 
 
@@ -175,14 +184,48 @@ def take_over(source: Path, place: Path) -> None:
         shutil.copytree(source, place, copy_function=os.link)
 
 
+def write(runs: Runs) -> None:
+    """Write the page and its picture."""
+    atomic_write_text(PAGE, as_markdown(runs))
+    atomic_write_text(PICTURE, as_picture(runs))
+
+
+def as_picture(runs: Runs) -> str:
+    """Draw a dot for each run and the span of its intervals, a panel a measure; SVG."""
+    names = [name for name in reversed(VARIANTS) if name in runs]
+    with drawing() as draw:
+        figure, all_axes = draw(58 + 19 * len(names), 2 * WIDTH, columns=len(DRAWN))
+        for place, (axes, (column, (title, low, high))) in enumerate(zip(all_axes, DRAWN.items(), strict=True)):
+            for row, name in enumerate(names):
+                found = [item for of_seed in runs[name].values() if (item := of_seed["measures"].get(column))]
+                color = MAIN if name == "all" else SECOND
+                ends = [min(item["low"] for item in found), max(item["high"] for item in found)]
+                axes.plot(ends, [row, row], color=color, linewidth=4, alpha=0.3, solid_capstyle="butt")
+                axes.plot([item["value"] for item in found], [row] * len(found), "o", color=color, markersize=4)
+            axes.set_title(title, loc="left", color=INK)
+            axes.set_yticks(range(len(names)), names if place == 0 else [""] * len(names))
+            axes.tick_params(axis="y", labelcolor=INK)
+            axes.set_xlim(low - 0.03 * (high - low), high + 0.03 * (high - low))
+            axes.set_xticks([low, (low + high) / 2, high])
+            axes.grid(axis="both")
+            axes.set_axisbelow(True)
+            axes.spines["left"].set_visible(False)
+        title = "Claims true, held facts mentioned, FVE, and FVE kept in other words, by variant"
+        return standalone(Chart("ablation", title, "", as_svg(figure, "ablation", title)))
+
+
 def as_markdown(runs: Runs) -> str:
     """Return the page: a line for each variant."""
     lines = [
         "# What raises truth",
         "",
         f"Variants of the recipe `{RECIPE}` at a small budget ({', '.join(f'`{item}`' for item in BUDGET)}), written by",
-        "`python -m scripts.ablate FOLDER`. Each cell is the mean over the seeds, with the lowest low end and the highest",
-        "high end of their 95 % intervals over documents.",
+        "`python -m scripts.ablate FOLDER`. Whatever the variant, the verbalizer makes three passes over the teacher's texts.",
+        "",
+        f"![{', '.join(title for title, _, _ in DRAWN.values())}, by variant]({PICTURE.name})",
+        "",
+        "A dot is a seed; a bar, as the brackets below, goes from the lowest low end to the highest high end of their 95 %",
+        "intervals over documents. A cell is the mean over the seeds.",
         "",
         f"| variant | seeds | {' | '.join(f'`{name}`' for name in COLUMNS)} |",
         "|---" * (len(COLUMNS) + 2) + "|",
