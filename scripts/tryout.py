@@ -74,7 +74,7 @@ def try_rewordings(recipe: Recipe, folder: RunFolder) -> None:
     half = reconstructor_half(reconstructor, rows, recipe.warm_start, stats.variance, reworder, recipe.seed)
     with tempfile.TemporaryDirectory() as scratch, RunFolder(Path(scratch) / "run").metrics("tryout") as metrics:
         kept = Path(scratch) / "checkpoints"
-        train_half(half, Job(recipe.warm_start, recipe.seed, metrics, kept, Progress(), recipe.memory.fill))
+        train_half(half, Job("tryout", recipe.warm_start, recipe.seed, metrics, kept, Progress(), recipe.memory.fill))
     ids, given, documents = unseen(beginning, explained, "av")
     vectors_ND = store.vectors(ids)
     plain_N = text_errors(reconstructor, given, vectors_ND)
@@ -135,7 +135,7 @@ def try_contradictions(_recipe: Recipe, folder: RunFolder) -> None:
     table = beginning.store.rows("ar", ["row_id", "truth"]).to_pydict()
     known = dict(zip(table["row_id"], map(json.loads, table["truth"]), strict=True))
     seen = [
-        (score.contradicted, truth.judge(claim, known[row]) is not Verdict.TRUE)
+        (bool(score.contradicted), truth.judge(claim, known[row]) is not Verdict.TRUE)
         for row, claims, scores in zip(ids, claims_N, scores_N, strict=True)
         for claim, score in zip(claims, scores, strict=True)
     ]

@@ -363,6 +363,13 @@ class AskConfig(Settings):
     """How it is called, and what it may cost."""
 
 
+class NewCorpusConfig(CorpusConfig):
+    """Documents to measure on in place of the held-out ones, without those that the pair's own corpus has too; left out, those are.
+
+    For a last measurement, when recipes were compared on the held-out ones.
+    """
+
+
 class EvaluateConfig(Settings):
     """Measures on held-out rows."""
 
@@ -372,6 +379,8 @@ class EvaluateConfig(Settings):
     """What is measured: names of parts (docs/evaluation.md), ``standard``, or ``all``; the round trip always is."""
     seed: int = 0
     """Seed of the choice of rows, of sampling and of the bootstrap."""
+    corpus: NewCorpusConfig | None = None
+    """Documents to measure on in place of the held-out ones; none for those."""
     bootstrap: Positive = 1000
     """Resamples of documents for the 95 % intervals."""
     max_new_tokens: Positive | None = None

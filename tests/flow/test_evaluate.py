@@ -13,8 +13,10 @@ from tests.unit.evaluate import toy
 from torch import Tensor
 
 from nlakit.card import Card
+from nlakit.claims.support import shipped
 from nlakit.cli import main
-from nlakit.config import Recipe
+from nlakit.cli.measure import _settings
+from nlakit.config import AskConfig, EvaluateConfig, NewCorpusConfig, Recipe
 from nlakit.data.corpus import load_corpus
 from nlakit.errors import NotFoundError, RunError
 from nlakit.evaluate import bench, calibrate, report, runner
@@ -29,6 +31,7 @@ from nlakit.models.pair import WARM_START, Pair
 from nlakit.models.sampler import Sample
 from nlakit.models.target import Target
 from nlakit.models.verbalizer import Verbalizer
+from nlakit.pipeline import run_stages
 from nlakit.progress import Progress
 from nlakit.runs import RunFolder
 from nlakit.testing import tiny_pair
@@ -332,3 +335,26 @@ def test_only_what_was_asked_for_is_measured(recipe: Recipe, tmp_path: Path) -> 
     assert "fve_zero_vector" not in measures
     with pytest.raises(NotFoundError, match="identify"):
         runner.evaluate(tmp_path / "no pair", recipe.evaluate.model_copy(update={"parts": ("identity",)}), SILENT)
+
+
+def test_options_are_put_over_the_settings_of_a_run() -> None:
+    """With a number of rows alone the recipe's judge, parts and seed stay; what is given counts more."""
+    base = EvaluateConfig(
+        rows=50, seed=3, parts=("evidence",), judge=AskConfig(teacher="openai", options={"model": "m"})
+    )
+    found = _settings({"rows": 7}, ["evaluate.judge.options.model=n", "evaluate.corpus.seed=1"], base)
+    assert (found.rows, found.seed, found.parts, found.judge.teacher) == (7, 3, ("evidence",), "openai")
+    assert found.judge.options == {"model": "n"}
+    assert found.corpus == NewCorpusConfig(seed=1)
+
+
+def test_another_calibration_asks_for_support_to_be_measured_again(recipe: Recipe, tmp_path: Path) -> None:
+    """A finished evaluation does not answer with figures of the score from before."""
+    support = {"parts": ("support",), "rows": 4}
+    recipe = recipe.model_copy(update={"evaluate": recipe.evaluate.model_copy(update=support)})
+    run = RunFolder(tmp_path / "run")
+    run_stages(recipe, run, SILENT, ["extract", "annotate", "warm-start", "train", "evaluate"])
+    card = Card.load(run.path / "pair")
+    card.model_copy(update={"support": shipped(taught=False)}).save(run.path / "pair")
+    with pytest.raises(RunError, match=r"evaluate was made with other settings:\n  support"):
+        run_stages(recipe, run, SILENT, ["evaluate"])

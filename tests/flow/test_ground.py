@@ -20,7 +20,7 @@ from nlakit.pipeline import run_stages, stages_of
 from nlakit.progress import Progress
 from nlakit.runs import RunFolder, read_metrics
 from nlakit.testing import tiny_recipe
-from nlakit.train import first_round, ground, warm_start
+from nlakit.train import first_round, ground, kept, warm_start
 from nlakit.train.supervised import Half, Job
 
 SILENT = Progress(silent=True)
@@ -55,7 +55,7 @@ def test_every_sign_leaves_texts_that_claim_less(recipe: Recipe, tmp_path: Path,
     recipe = by(recipe, sign)
     run = prepared(recipe, tmp_path / "run")
     run_stages(recipe, run, SILENT, ["ground"])
-    reader, kept = toy.ToyTruth(), 0
+    reader, claims_kept = toy.ToyTruth(), 0
     for split in ("av", "ar"):
         ids, texts = load_explanations(run.path / "ground", split)
         whole_ids, whole = load_explanations(run.path / "annotate", split)
@@ -64,12 +64,43 @@ def test_every_sign_leaves_texts_that_claim_less(recipe: Recipe, tmp_path: Path,
             claims, left = ({claim.same for claim in reader.claims(text)} for text in (before, after))
             assert left <= claims
             assert left or after == recipe.ground.silence
-            kept += len(left)
+            claims_kept += len(left)
     scores = json.loads((run.path / "ground" / "scores.json").read_text())
-    assert sum(scores["splits"][split]["kept"] for split in ("av", "ar")) == kept
+    assert sum(scores["splits"][split]["kept"] for split in ("av", "ar")) == claims_kept
     assert {"topic", "animal"} <= set(scores["slots"])
     run_stages(recipe, run, SILENT, ["warm-start"])
     assert Pair.from_pretrained(run.path / "warm-start" / "pair").card.data["ground"]["by"] == sign
+
+
+def test_every_claim_has_a_line_with_its_score(recipe: Recipe, tmp_path: Path) -> None:
+    """Whoever looks for a threshold finds what each would keep; held-out texts are not scored, since nobody is taught them."""
+    recipe = by(recipe, "likelihood", threshold=0.3)
+    run = prepared(recipe, tmp_path / "run")
+    run_stages(recipe, run, SILENT, ["ground"])
+    lines = [
+        line for path in (run.path / "ground").glob("claims-*.parquet") for line in pq.read_table(path).to_pylist()
+    ]
+    assert {line["split"] for line in lines} == {"av", "ar"}
+    reader = toy.ToyTruth()
+    for split in ("av", "ar"):
+        for row_id, text in zip(*load_explanations(run.path / "annotate", split), strict=True):
+            said = [(claim.slot, claim.value) for claim in reader.claims(text)]
+            assert said == [(line["slot"], line["value"]) for line in lines if line["row_id"] == row_id]
+    assert all(line["score"] > 0.3 for line in lines if line["kept"])
+    counts = json.loads((run.path / "ground" / "scores.json").read_text())["splits"]
+    assert sum(found["kept"] for found in counts.values()) == sum(line["kept"] for line in lines)
+
+
+def test_swap_leverage_says_nothing_of_contradictions(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody can tell, no share is recorded; a 0 would look like an honest teacher."""
+    monkeypatch.setattr(toy, "explain", lambda truth: "About topic weather, animal unicorn." if truth else "")
+    recipe = by(recipe, "swap")
+    run = prepared(recipe, tmp_path / "run")
+    run_stages(recipe, run, SILENT, ["ground"])
+    assert json.loads((run.path / "ground" / "done.json").read_text())["outputs"]["contradicted"] is None
+    assert not (run.path / "alarms.jsonl").exists()
 
 
 def test_an_honest_teacher_raises_no_alarm(recipe: Recipe, tmp_path: Path) -> None:
@@ -89,7 +120,7 @@ def test_falsehoods_of_the_teacher_are_taken_out_and_told(
     run_stages(recipe, run, SILENT, ["ground"])
     assert set(load_explanations(run.path / "ground", "av")[1]) == {"Unclear."}
     share = json.loads((run.path / "ground" / "done.json").read_text())["outputs"]["contradicted"]
-    assert share > ground.CONTRADICTED
+    assert share > kept.CONTRADICTED
     (alarm,) = read_metrics(run.path / "alarms.jsonl", "ground")
     assert f"contradict {share:.1%} of the teacher's claims" in alarm["message"]
     assert "topic" in alarm["message"]
@@ -104,8 +135,8 @@ def test_a_stage_that_was_cut_short_ends_the_same(recipe: Recipe, tmp_path: Path
     folder = ground.run(recipe, run, SILENT)
     scores, last = (folder / "scores.json").read_bytes(), sorted(folder.glob("shard-*.parquet"))[-1]
     table = pq.read_table(last)
-    for name in ("done.json", "scores.json", f"{last.stem}.json"):
-        (folder / name).unlink()
+    for path in (folder / "done.json", folder / "scores.json", last):
+        path.unlink()
     ground.run(recipe, run, SILENT)
     assert pq.read_table(last).equals(table)
     assert (folder / "scores.json").read_bytes() == scores
@@ -149,8 +180,8 @@ def test_adapters_go_on_from_the_first_round_too(recipe: Recipe, tmp_path: Path)
     recipe = by(recipe.model_copy(update={"adapters": adapters}), "likelihood")
     run = prepared(recipe, tmp_path / "run")
     run_stages(recipe, run, SILENT, ["ground", "warm-start"])
-    (kept,) = (run.path / "first-round").glob("step-*/verbalizer.safetensors")
-    assert all("lora" in name for name in load_file(kept))
+    (saved,) = (run.path / "first-round").glob("step-*/verbalizer.safetensors")
+    assert all("lora" in name for name in load_file(saved))
     Pair.from_pretrained(run.path / "warm-start" / "pair")
 
 

@@ -92,6 +92,19 @@ def test_changed_settings_stop_at_the_stage_they_belong_to(run: Path, recipe: Re
     assert folder.recipe() == recipe
 
 
+def test_how_often_something_is_written_may_change(run: Path, recipe: Recipe) -> None:
+    """Checkpoints and samples change nothing of what was learnt, so the stages stay done."""
+    changed = {
+        "train": {"sample_every": 1, "checkpoint_every": 7},
+        "warm_start": {"checkpoint_every": 9, "log_every": 3},
+    }
+    tables = {name: getattr(recipe, name).model_copy(update=update) for name, update in changed.items()}
+    before = (run / "train" / "done.json").read_bytes()
+    run_stages(recipe.model_copy(update=tables), RunFolder.existing(run), SILENT, ["warm-start", "train"])
+    assert before == (run / "train" / "done.json").read_bytes()
+    run_stages(recipe, RunFolder.existing(run), SILENT, ["warm-start", "train"])
+
+
 @pytest.mark.parametrize("setting", ["target.site=resid.99", "target.model=./typo", "annotate.teacher=nobody"])
 def test_a_setting_that_cannot_be_leaves_the_run_its_recipe(run: Path, recipe: Recipe, setting: str) -> None:
     """After a mistyped setting the stages that follow still find the recipe that the run was made with."""

@@ -24,6 +24,8 @@ from nlakit.errors import InputError
 from nlakit.truth import Claim, Level
 
 QUOTATION, NUMBER, NAME, STATEMENT = "quotation", "number", "name", "statement"
+ANYTHING = frozenset((QUOTATION, NUMBER, NAME, STATEMENT))
+"""Slots of no particular thing: two values of such a slot do not speak of the same, and do not contradict each other."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class FrameReader:
 
     frames: dict[str, Level]
     """Frames as ``"kept in the _"``, with the level of their claims; a clause belongs to the first that fits."""
+    silence: str = ""
+    """An explanation that claims nothing: what grounding puts in place of one of which nothing is left."""
 
     @classmethod
     def fit(cls, texts: Iterable[str], min_values: int = 2, min_count: int = 10) -> FrameReader:
@@ -57,6 +61,8 @@ class FrameReader:
     def claims(self, text: str) -> list[Claim]:
         """Return the claims of an explanation in order, each once."""
         found: dict[tuple[str, str], Claim] = {}
+        if self.silence and text.strip() == self.silence:
+            return []
         for clause in clauses(text):
             for claim in self._read(clause, text):
                 found.setdefault(claim.same, claim)
@@ -67,7 +73,7 @@ class FrameReader:
         return {"frames": dict(self.frames)}
 
     @classmethod
-    def from_json(cls, data: Any) -> FrameReader:
+    def from_json(cls, data: Any, silence: str = "") -> FrameReader:
         """Read what :meth:`to_json` returned; InputError for anything else."""
         frames = data.get("frames") if isinstance(data, dict) else None
         if not isinstance(frames, dict) or not all(
@@ -77,7 +83,7 @@ class FrameReader:
                 f"frames were expected as {{'frames': {{'kept in the _': 'detail'}}}}, and {str(data)[:80]!r} came; fit a "
                 "new reader."
             )
-        return cls(frames)
+        return cls(frames, silence)
 
     @cached_property
     def _ranks(self) -> dict[Frame, tuple[int, str]]:

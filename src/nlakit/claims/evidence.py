@@ -23,7 +23,7 @@ from nlakit.claims.frames import QUOTES
 from nlakit.truth import Claim, Verdict
 
 _PIECE = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+")
-_AHEAD = re.compile(r"\b(?:next|follow(?:s|ed|ing)?|will|about to|continu\w+)\b", re.IGNORECASE)
+_AHEAD = re.compile(r"\b(?:(?i:next|follow(?:s|ed|ing)?|about to|continu\w+)|will)\b")  # Will is a name
 _ENDS = re.compile(r"\b(?:ends?|ending)\b", re.IGNORECASE)
 _ENDINGS = ("ings", "ing", "ied", "ies", "ed", "es", "ly", "s", "y", "e")
 _LEAST_STEM = 3

@@ -115,7 +115,12 @@ def guessed_anew(
 
 def without(text: str, claims: Sequence[Claim]) -> str:
     """Return the explanation without the words of some claims, and without the commas and stops that then stand alone."""
-    gone = {place for claim in claims for place in range(claim.start, claim.end)}
+    return cut(text, [(claim.start, claim.end) for claim in claims])
+
+
+def cut(text: str, spans: Iterable[tuple[int, int]]) -> str:
+    """Return the explanation without some stretches of characters, and without the marks that then stand alone."""
+    gone = {place for start, end in spans for place in range(start, end)}
     return tidy("".join(char for place, char in enumerate(text) if place not in gone))
 
 

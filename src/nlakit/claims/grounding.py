@@ -11,6 +11,7 @@ Axes: N explanations, D width of a vector.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -19,8 +20,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from nlakit.claims.anytext import STATEMENT
-from nlakit.claims.exchange import ClaimReader, Pool, guessed_anew, without
+from nlakit.claims.anytext import ANYTHING, STATEMENT
+from nlakit.claims.clauses import Clause, clauses
+from nlakit.claims.exchange import ClaimReader, Pool, cut, guessed_anew
 from nlakit.claims.leverage import leverages
 from nlakit.claims.likelihood import Span, SpanScore, span_log_probs, span_scores
 from nlakit.claims.probes import Probes
@@ -43,8 +45,9 @@ class Score:
 
     value: float
     """The higher, the better the vector bears the claim out."""
-    contradicted: bool = False
-    """Whether the vector speaks for another value: something else is more probable than not, and the value rarer than by chance."""
+    contradicted: bool | None = None
+    """Whether the vector speaks for another value: something else is more probable than not, and the value rarer than by chance.
+    None where the sign cannot tell, or the claim was not scored."""
 
 
 class Sign(Protocol):
@@ -58,6 +61,10 @@ class Sign(Protocol):
         self, vectors_ND: Tensor, texts: Sequence[str], claims_N: Sequence[Sequence[Claim]], rows: Sequence[int]
     ) -> list[list[Score]]:
         """Score each claim of each text; ``rows`` says which of all rows the texts belong to."""
+
+
+NOT_SCORED = Score(math.inf)
+"""Of a claim that stays because nothing can be said about it."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,20 @@ class LikelihoodSign:
         claims_N: Sequence[Sequence[Claim]],
         rows: Sequence[int],  # noqa: ARG002 - the text itself is scored
     ) -> list[list[Score]]:
-        """One forward pass a text, and K more where it makes a whole statement."""
+        """One forward pass a text, and K more where it makes a whole statement.
+
+        A text that outgrows the verbalizer's window cannot be scored, and its claims stay: no warm start learns from it.
+        """
+        scores_N = [[NOT_SCORED] * len(claims) for claims in claims_N]
+        fits = [row for row, text in enumerate(texts) if self.verbalizer.fits(text)]
+        scored = self._scored(vectors_ND[fits], [texts[row] for row in fits], [claims_N[row] for row in fits])
+        for row, scores in zip(fits, scored, strict=True):
+            scores_N[row] = scores
+        return scores_N
+
+    def _scored(
+        self, vectors_ND: Tensor, texts: Sequence[str], claims_N: Sequence[Sequence[Claim]]
+    ) -> list[list[Score]]:
         spans_N = [[(claim.value_start, claim.value_end) for claim in claims] for claims in claims_N]
         found_N = span_scores(self.verbalizer, vectors_ND, texts, spans_N)
         elsewhere_N = self._elsewhere(texts, spans_N, claims_N)
@@ -232,7 +252,7 @@ def ground(
             failed_N[place] = failed
         unsettled = changed
     return [
-        Grounded(_left(text, claims, failed), tuple(zip(claims, scores, strict=True)), frozenset(failed))
+        _grounded(text, tuple(zip(claims, scores, strict=True)), failed)
         for text, claims, scores, failed in zip(texts, claims_N, judged_N, failed_N, strict=True)
     ]
 
@@ -242,8 +262,28 @@ def _failed(scores: Sequence[Score], threshold: float) -> set[int]:
     return {index for index, score in enumerate(scores) if not score.value > threshold}
 
 
-def _left(text: str, claims: Sequence[Claim], failed: AbstractSet[int]) -> str:
-    """Return a text without the claims that failed; words around claims say nothing once all claims are gone."""
-    if failed and len(failed) == len(claims):
-        return ""
-    return without(text, [claims[index] for index in sorted(failed)]) if failed else text
+def _grounded(text: str, judged: tuple[tuple[Claim, Score], ...], failed: AbstractSet[int]) -> Grounded:
+    """Take claims out of a text; words around claims say nothing once all claims are gone.
+
+    What ordinary words say of a name, a number or a quotation ("a letter by _ to his sister") says nothing without it, so the
+    whole clause goes, wherever the name stands, and with it whatever else it claims.
+    """
+    claims = [claim for claim, _ in judged]
+    nameless = [claims[index] for index in failed if claims[index].slot in ANYTHING]
+    gone = [clause for clause in clauses(text) if any(_speaks_of(clause, claim) for claim in nameless)]
+    failed = {*failed, *(index for index, claim in enumerate(claims) if any(_inside(claim, clause) for clause in gone))}
+    if not failed:
+        return Grounded(text, judged, frozenset())
+    if len(failed) == len(claims):
+        return Grounded("", judged, frozenset(failed))
+    spans = [(claims[index].start, claims[index].end) for index in failed]
+    return Grounded(cut(text, [*spans, *((clause.start, clause.end) for clause in gone)]), judged, frozenset(failed))
+
+
+def _speaks_of(clause: Clause, claim: Claim) -> bool:
+    """Whether a clause has the words of a claim, as words."""
+    return re.search(rf"(?<!\w){re.escape(claim.text_span)}(?!\w)", clause.text) is not None
+
+
+def _inside(claim: Claim, clause: Clause) -> bool:
+    return clause.start <= claim.start < clause.end

@@ -6,6 +6,7 @@ Of a truth plugin only its knowledge of the language is used here, never what is
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -32,8 +33,9 @@ def claim_reader(card: Card) -> ClaimReader:
 
     That is the truth plugin of its corpus, or else the frames that its card keeps; without either every clause is one claim.
     """
-    corpus = card.data.get("corpus", {}).get("name", "")
-    return truth_reader(corpus) or FrameReader.from_json({"frames": card.data.get("claims", {}).get("frames", {})})
+    corpus, silence = card.data.get("corpus", {}).get("name", ""), card.data.get("ground", {}).get("silence", "")
+    frames = {"frames": card.data.get("claims", {}).get("frames", {})}
+    return truth_reader(corpus) or FrameReader.from_json(frames, silence)
 
 
 def claim_values(card: Card) -> Pool:
@@ -51,10 +53,10 @@ def kept_claims(reader: ClaimReader, texts: Iterable[str]) -> dict[str, Any]:
     return {**frames, "values": pool.frequent().values}
 
 
-def fitted_reader(corpus_name: str, texts: Iterable[str], *, any_text: bool = False) -> ClaimReader:
+def fitted_reader(corpus_name: str, texts: Iterable[str], *, any_text: bool = False, silence: str = "") -> ClaimReader:
     """Return who reads the claims of a teacher's explanations; frames are learnt from them where nobody knows the language.
 
-    With ``any_text`` they are learnt even so.
+    With ``any_text`` they are learnt even so. A text that is ``silence`` claims nothing.
     """
     known = None if any_text else truth_reader(corpus_name)
-    return known or FrameReader.fit(texts)
+    return known or replace(FrameReader.fit(text for text in texts if text != silence), silence=silence)

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from nlakit.claims.anytext import STATEMENT
+from nlakit.claims.anytext import ANYTHING
 from nlakit.claims.exchange import ClaimReader, Pool
 from nlakit.claims.leverage import leverages, text_errors
 from nlakit.claims.likelihood import Span, span_log_probs
@@ -134,7 +134,7 @@ def _log_probs(
     found_N: list[list[float | None]] = [[None] * len(spans) for spans in spans_N]
     if verbalizer is None:
         return found_N
-    fits = [row for row, text in enumerate(texts) if len(verbalizer.encode_explanation(text)) <= verbalizer.room]
+    fits = [row for row, text in enumerate(texts) if verbalizer.fits(text)]
     scored = span_log_probs(verbalizer, vectors_ND[fits], [texts[row] for row in fits], [spans_N[row] for row in fits])
     for row, log_probs in zip(fits, scored, strict=True):
         found_N[row] = [max(LOWEST_LOG_PROBABILITY, log_prob) for log_prob in log_probs]
@@ -170,9 +170,9 @@ class Made:
         return self.same_claims[claim.same] / self.explanations if self.explanations else None
 
     def other(self, claim: Claim) -> float | None:
-        """Share of them that speak of its slot and do not make it; whole statements do not speak of the same."""
+        """Share of them that speak of its slot and do not make it; two names, or two statements, do not speak of the same."""
         if not self.explanations:
             return None
-        if claim.slot == STATEMENT:
+        if claim.slot in ANYTHING:
             return 0.0
         return max(0, self.slots[claim.slot] - self.same_claims[claim.same]) / self.explanations

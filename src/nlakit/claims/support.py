@@ -34,8 +34,13 @@ FloatArray = npt.NDArray[np.float64]
 
 
 def support_of(pair: Pair) -> Calibration:
-    """Return how the support of a pair's claims follows from their signals: as its card says, else as was fitted on Terrarium."""
-    return pair.card.support or shipped(taught=pair.taught is not None)
+    """Return how the support of a pair's claims follows from their signals: as its card says, else as was fitted on Terrarium.
+
+    What a card says of a signal that the pair no longer has, since the weights from before reinforcement learning were not
+    published with it, is worth nothing.
+    """
+    own, taught = pair.card.support, pair.taught is not None
+    return own if own is not None and (taught or "taught" not in own.signals) else shipped(taught=taught)
 
 
 @cache

@@ -81,9 +81,10 @@ def evaluate(
     """Measure a pair on held-out rows.
 
     Prints variance explained, its controls and the truth of claims, each with a bootstrap interval over
-    documents. docs/metrics.md defines every measure. For a run folder, without settings of its own, this runs
-    its stage evaluate: what is found is kept there for the report. A model is asked to judge or to paraphrase only
-    where the settings name one, and its cost has to be approved (docs/real-text.md).
+    documents. docs/metrics.md defines every measure. For a run folder this runs its stage evaluate, and what is
+    found is kept there for the report; settings given here are put over those of its recipe, and then nothing is
+    kept. A model is asked to judge or to paraphrase only where the settings name one, and its cost has to be
+    approved (docs/real-text.md).
 
     \b
     Examples:
@@ -93,6 +94,7 @@ def evaluate(
       nlakit evaluate --parts support,words
       nlakit evaluate --parts all --report shipped
       nlakit evaluate runs/book --set evaluate.judge.teacher=openai --set evaluate.judge.options.model=MODEL
+      nlakit evaluate runs/book --set evaluate.corpus.name=text --set evaluate.corpus.path=another.txt
       nlakit evaluate me/my-pair
     """
     from nlakit.config import plain
@@ -108,11 +110,10 @@ def evaluate(
     progress = Progress(silent=quiet or as_json, yes=yes)
     given = {"rows": rows, "seed": seed, "parts": None if parts is None else tuple(parts.replace(" ", "").split(","))}
     given = {name: value for name, value in given.items() if value is not None}
-    config = _settings(given, overrides or ())
     if (Path(pair) / "config.json").is_file():
-        evaluation = _measure_run(pair, config if given or overrides or answers else None, progress, answers)
+        evaluation = _measure_run(pair, given, overrides or (), progress, answers)
     else:
-        evaluation = _measure_pair(pair, config, progress, answers)
+        evaluation = _measure_pair(pair, _settings(given, overrides or ()), progress, answers)
     measures = {name: plain(found) for name, found in evaluation.measures.items()}
     if out is not None:
         write_json(out, measures)
@@ -126,12 +127,14 @@ def evaluate(
             typer.echo(f"not measured: {', '.join(names)}: {reason}", err=True)
 
 
-def _settings(given: Mapping[str, Any], overrides: Sequence[str]) -> EvaluateConfig:
-    """Return the settings of an evaluation; overrides name them as a recipe does."""
+def _settings(given: Mapping[str, Any], overrides: Sequence[str], base: EvaluateConfig | None = None) -> EvaluateConfig:
+    """Return ``base``, or what holds without settings, with what is given; overrides name settings as a recipe does."""
     from nlakit.config import EvaluateConfig
     from nlakit.validation import apply_override, validated
 
-    data: dict[str, Any] = {"evaluate": dict(given)}
+    data: dict[str, Any] = {
+        "evaluate": {**(base or EvaluateConfig()).model_dump(mode="json", exclude_none=True), **given}
+    }
     for override in overrides:
         apply_override(data, override)
     if others := sorted(set(data) - {"evaluate"}):
@@ -148,8 +151,10 @@ def _measure_pair(pair: str, config: EvaluateConfig, progress: Progress, answers
     return evaluate(pair, config, progress, answers)
 
 
-def _measure_run(path: str, config: EvaluateConfig | None, progress: Progress, answers: Path | None) -> Evaluation:
-    """Do the stage evaluate of a run; with settings of its own, measure the run's pair and keep only what was paid for."""
+def _measure_run(
+    path: str, given: Mapping[str, Any], overrides: Sequence[str], progress: Progress, answers: Path | None
+) -> Evaluation:
+    """Do the stage evaluate of a run; with settings beside its recipe's, measure its pair and keep only what was paid for."""
     from nlakit.data.annotate import ANSWERS
     from nlakit.evaluate.evaluation import Evaluation
     from nlakit.evaluate.runner import pair_of
@@ -157,7 +162,8 @@ def _measure_run(path: str, config: EvaluateConfig | None, progress: Progress, a
     from nlakit.runs import RunFolder
 
     folder = RunFolder.existing(path)
-    if config is not None:
+    if given or overrides or answers:
+        config = _settings(given, overrides, folder.recipe().evaluate)
         return _measure_pair(str(pair_of(folder)), config, progress, answers or folder.path / ANSWERS)
     written = run_stages(folder.recipe(), folder, progress, ["evaluate"])["evaluate"]
     return Evaluation.load(written.parent)

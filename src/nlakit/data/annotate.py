@@ -87,7 +87,7 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
             for index, shard in enumerate(store.manifest.shards):
                 path = stage.path / f"{shard.name}.parquet"
                 if not path.exists():
-                    write_annotations(path, _annotate_shard(store, index, teacher, task))
+                    write_table(path, _annotate_shard(store, index, teacher, task))
                 written = read_annotations(path)
                 for split, outcome in zip(written["split"].to_pylist(), written["outcome"].to_pylist(), strict=True):
                     counts[split][outcome] += 1
@@ -245,15 +245,15 @@ def _summary(counts: Mapping[str, Counter[str]]) -> str:
     return f"{total[Outcome.OK]:,} ok, {failed:,} failed"
 
 
-def write_annotations(path: Path, table: pa.Table) -> None:
-    """Write the explanations of one shard as one file that is there whole or not at all."""
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write what there is of one shard as one file that is there whole or not at all."""
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
     atomic_write_bytes(path, sink.getvalue().to_pybytes())
 
 
 def read_annotations(path: Path) -> pa.Table:
-    """Read what :func:`write_annotations` wrote; DamagedShardError for a file that is not as it was written."""
+    """Read what :func:`write_table` wrote; DamagedShardError for a file that is not as it was written."""
     remedy = f"Delete it and {path.parent / 'done.json'}, and annotate again: only this file is made anew."
     try:
         table = pq.read_table(path, page_checksum_verification=True)

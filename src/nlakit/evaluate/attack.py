@@ -1,8 +1,9 @@
 """Inputs crafted so that explanations lie while the target behaves as before.
 
-The attacker puts a few tokens in front of a document. They change nothing that the document says, so what was true at a
-row's token is true still. It searches, one token at a time, for those that make the true claims of the clean reading least
-probable under the vector that the target then has, as long as the target's next-token distribution stays where it was.
+The attacker puts a few tokens in front of a document's text, behind what every text begins with. They change nothing that the
+document says, so what was true at a row's token is true still. It searches, one token at a time, for those that make the true
+claims of the clean reading least probable under the vector that the target then has, as long as the target's next-token
+distribution stays where it was.
 
 Axes: C candidates of one round, T tokens, D vector width, V vocabulary.
 """
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from nlakit.claims.likelihood import Span, span_log_probs
 from nlakit.evaluate.definitions.robustness import Budget
+from nlakit.models.decoder import window
 from nlakit.models.sites import Site, next_logits
 from nlakit.models.target import Target
 from nlakit.models.verbalizer import Verbalizer
@@ -58,6 +60,15 @@ class Attacker:
         """Return the tokens that may be put in front: all but the special ones."""
         special = set(self.target.tokenizer.all_special_ids)
         return [token for token in range(len(self.target.tokenizer)) if token not in special]
+
+    def beginning(self, ids: Sequence[int]) -> int:
+        """How many special tokens a document begins with; nobody who writes a text can put anything before them."""
+        special = set(self.target.tokenizer.all_special_ids)
+        return next((place for place, token in enumerate(ids) if token not in special), len(ids))
+
+    def has_room(self, ids: Sequence[int]) -> bool:
+        """Whether the target's window holds the document with the tokens of the attack."""
+        return len(ids) + self.budget.tokens <= window(self.target.model)
 
     def clean(self, ids: Sequence[int]) -> Tensor:
         """Return the target's log-probabilities (V,) of what follows the document alone: the behaviour that has to stay."""
@@ -100,7 +111,9 @@ class Attacker:
 
     def _try(self, ids: Sequence[int], prefixes: Sequence[tuple[int, ...]], clean_V: Tensor) -> list[Attacked]:
         """Run the target on each prefix with the document behind it."""
-        tokens_CT = torch.tensor([[*prefix, *ids] for prefix in prefixes], device=self.target.device)
+        begin = self.beginning(ids)
+        texts = [[*ids[:begin], *prefix, *ids[begin:]] for prefix in prefixes]
+        tokens_CT = torch.tensor(texts, device=self.target.device)
         vectors_CD, after_CV = self._run(tokens_CT)
         kl_C = (clean_V.exp() * (clean_V - after_CV)).sum(dim=-1)
         same_C = after_CV.argmax(dim=-1) == clean_V.argmax()

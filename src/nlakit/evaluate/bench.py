@@ -172,6 +172,13 @@ class Bench:
         return Pair.from_pretrained(self.folder, load_target=False, part=WARM_START)
 
     @cached_property
+    def explained_before(self) -> list[Explanation] | None:
+        """What that pair writes of the held-out rows; None where it is not kept."""
+        if self.before is None:
+            return None
+        return [output.explanation for output in self.explain("sampled", self.heldout.vectors_ND, pair=self.before)]
+
+    @cached_property
     def reader(self) -> TruthReader | None:
         """The truth plugin of the corpus; None where it has none."""
         return truth_reader(self.settings.corpus.name)

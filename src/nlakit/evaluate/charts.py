@@ -158,9 +158,9 @@ def slot_dots(slots: Sequence[SlotRow]) -> Chart | None:
         axes.spines["left"].set_visible(False)
         legend(axes, (("claims true", MAIN, "o", MAIN), ("probe", SECOND, "o", PAPER), ("guessing", MUTED, "|", MUTED)))
         caption = (
-            "Where the dot lies at the ring, the words are as true as the vector allows. Left of it, they waste what is there. "
-            "A ring at the tick means that the vector does not hold the fact: then every claim about it is a guess. In brackets: "
-            "claims; the ring is a probe on the same ones."
+            "The ring is a linear probe that answers in place of each claim. A dot left of it wastes what is there; right of it, "
+            "the words know more than a probe of some thousand rows, or stay silent where it has to guess. A ring at the tick "
+            "means that the vector does not hold the fact. In brackets: claims."
         )
         return Chart(
             "slots", "Claims against what the vectors hold", caption, as_svg(figure, "slots", "Claims true by slot")

@@ -14,8 +14,10 @@ from nlakit.runs import RunFolder, read_metrics
 
 GROWN_TARGET = ("grow", "target")
 """Where a run keeps the target that it has grown."""
-STAGES = ("extract", "annotate", "warm-start", "train", "evaluate")
+STAGES = ("grow", "extract", "annotate", "first-round", "ground", "warm-start", "train", "evaluate")
 """Folders of the stages whose work a report shows."""
+OPTIONAL = ("grow", "first-round", "ground")
+"""Those that only some recipes have."""
 
 SLOT_HEADS = (
     "slot", "level", "claims", "true", "probe on the same", "facts", "probe right", "guessing", "held", "of these said",
@@ -46,7 +48,7 @@ def collect(folder: RunFolder, title: str) -> ReportData:
     evaluated = folder.path / "evaluate"
     config = folder.path / "config.json"
     grown = folder.path.joinpath(*GROWN_TARGET)
-    stages = ("grow", *STAGES) if (folder.path / "grow").is_dir() else STAGES
+    stages = [name for name in STAGES if name not in OPTIONAL or (folder.path / name).is_dir()]
     return ReportData(
         title=title,
         evaluation=Evaluation.load(evaluated) if (evaluated / FILE_NAME).exists() else None,

@@ -25,6 +25,10 @@ MIN_COUNT = 5
 """Explanations in which a frame is seen, at least: an evaluation samples fewer than a training has (our choice)."""
 
 
+JUDGE_CHARACTERS = 16_000
+"""What a judge is given of the text before a position, from its end: it is paid by length (our choice: about 4,000 tokens)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One judged claim of one row's explanation."""
@@ -49,12 +53,10 @@ def surroundings(bench: Bench) -> list[Evidence]:
     found = tokenise(bench.target, rows.documents, bench.settings.extract.max_tokens)
     tokens_of = {tokens.document.id: tokens for tokens in found}
     evidence_N = []
-    for document, position, context in zip(
-        rows.document_ids, rows.column("position"), rows.column("context"), strict=True
-    ):
+    for document, position in zip(rows.document_ids, rows.column("position"), strict=True):
         tokens = tokens_of[document]
-        last = min(position + FOLLOWING_TOKENS, len(tokens) - 1)
-        evidence_N.append(Evidence(context, tokens.text[tokens.offsets[position][1] : tokens.offsets[last][1]]))
+        here, last = tokens.offsets[position][1], min(position + FOLLOWING_TOKENS, len(tokens) - 1)
+        evidence_N.append(Evidence(tokens.text[:here], tokens.text[here : tokens.offsets[last][1]]))
     return evidence_N
 
 
@@ -84,7 +86,10 @@ def judge_by_model(bench: Bench, texts: Sequence[Sequence[Evidence]]) -> list[Ju
     judge = ModelJudge(bench.config.judge)
     usable = [row for row, explanation in enumerate(bench.explanations) if explanation.ok]
     cases = [
-        [Case(bench.explanations[row].text, evidence_N[row].before, evidence_N[row].after) for row in usable]
+        [
+            Case(bench.explanations[row].text, evidence_N[row].before[-JUDGE_CHARACTERS:], evidence_N[row].after)
+            for row in usable
+        ]
         for evidence_N in texts
     ]
     require_approval(judge.plan([case for some in cases for case in some], bench.answers), judge.check, bench.progress)

@@ -2,8 +2,8 @@
 
 The card names the corpus, the extraction settings and the seed; splits and positions are keyed by (seed,
 document id), so the rows are the ones that the run's store holds, and no store is needed. Only documents of
-the split ``heldout`` are measured on. Rows of the split ``rl`` come along for the probes, which have to be fitted
-somewhere else than where they are asked.
+the split ``heldout`` are measured on, or those of another corpus that the pair's own does not have. Rows of the split ``rl`` come
+along for the probes, which have to be fitted somewhere else than where they are asked.
 
 Axes: N rows, D vector width.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 import heapq
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,53 +115,80 @@ class DataSettings:
             raise CardError(f"the card of {card.name!r} has data that cannot be understood: {error}") from error
 
 
-def rebuild_rows(target: Target, card: Card, *, rows: int, probe_rows: int, seed: int) -> tuple[Rows, Rows | None]:
-    """Extract held-out rows, and rows for the probes, from documents drawn by ``seed``.
+def rebuild_rows(
+    target: Target, card: Card, *, rows: int, probe_rows: int, seed: int, corpus: CorpusConfig | None = None
+) -> tuple[Rows, Rows | None]:
+    """Extract rows to measure on, and rows for the probes, from documents drawn by ``seed``.
 
-    Returns as many held-out rows as there are when the split has fewer than ``rows``, and None for the probes when
-    ``probe_rows`` is 0 or their split has no row. Raises :class:`~nlakit.errors.InputError` when nothing is held out, and
-    when the corpus is no longer the one that the pair was trained on: what it learnt from could then be held out.
+    The former are held out, or come from another ``corpus``. Returns as many as there are when there are fewer than ``rows``, and
+    None for the probes when ``probe_rows`` is 0 or their split has no row. Raises :class:`~nlakit.errors.InputError` when there is
+    nothing to measure on, and when the corpus of the pair is no longer the one that it was trained on: what it learnt
+    from could then be measured on.
     """
     settings = DataSettings.of(card)
-    corpus = load_corpus(settings.corpus)
-    if corpus.fingerprint() != settings.corpus_fingerprint:
-        raise InputError(
-            f"the corpus {settings.corpus.name!r} has the fingerprint {corpus.fingerprint()}, and the pair {card.name!r} was "
-            f"trained on {settings.corpus_fingerprint}: which of its documents are held out cannot be known. Put the files back "
-            "as they were, or train on the new ones."
-        )
+    own = _own_corpus(settings, card.name)
     site = Site.parse(card.site)
     site.check(target)
     per_document = settings.extract.rows_per_document
-    wanted = {HELDOUT: -(-rows // per_document), PROBE_SPLIT: -(-probe_rows // per_document)}
+    wanted = {HELDOUT: -(-rows // per_document) if corpus is None else 0, PROBE_SPLIT: -(-probe_rows // per_document)}
     drawn = draw_documents(
-        corpus, wanted, lambda document: split_of(settings.seed, document, settings.extract.split), seed
+        own, wanted, lambda document: split_of(settings.seed, document, settings.extract.split), seed
     )
-    heldout = _extract(target, site, drawn[HELDOUT], settings, rows)
-    if heldout is None:
+    if corpus is not None:
+        drawn[HELDOUT] = _new_documents(own, corpus, -(-rows // per_document), seed)
+    measured = _extract(target, site, drawn[HELDOUT], settings, rows)
+    if measured is None and corpus is not None:
+        raise InputError(
+            f"evaluate.corpus ({corpus.name!r}) gives no row: {len(drawn[HELDOUT])} of its documents are not in the corpus that "
+            "the pair was trained on. Name documents that are new to it, and long enough."
+        )
+    if measured is None:
         raise InputError(
             f"the corpus {settings.corpus.name!r} gives no held-out row: {len(drawn[HELDOUT])} of its documents are in the split "
             f"{HELDOUT!r} (extract.split.heldout = {settings.extract.split.heldout:g}). Evaluate with a larger corpus."
         )
-    return heldout, _extract(target, site, drawn[PROBE_SPLIT], settings, probe_rows)
+    return measured, _extract(target, site, drawn[PROBE_SPLIT], settings, probe_rows)
+
+
+def _own_corpus(settings: DataSettings, name: str) -> Corpus:
+    """Return the corpus that a pair was trained on; InputError where it has changed."""
+    corpus = load_corpus(settings.corpus)
+    if corpus.fingerprint() != settings.corpus_fingerprint:
+        raise InputError(
+            f"the corpus {settings.corpus.name!r} has the fingerprint {corpus.fingerprint()}, and the pair {name!r} was "
+            f"trained on {settings.corpus_fingerprint}: which of its documents are held out cannot be known. Put the files back "
+            "as they were, or train on the new ones."
+        )
+    return corpus
+
+
+def _new_documents(own: Corpus, config: CorpusConfig, count: int, seed: int) -> list[Document]:
+    """Draw documents of another corpus, without those that ``own`` has too."""
+    known = {document.content_hash for document in own}
+    return draw_documents(load_corpus(config), {HELDOUT: count}, lambda _: HELDOUT, seed, known)[HELDOUT]
 
 
 def draw_documents(
-    corpus: Corpus, wanted: Mapping[str, int], split: Callable[[str], str], seed: int
+    corpus: Corpus,
+    wanted: Mapping[str, int],
+    split: Callable[[str], str],
+    seed: int,
+    known: AbstractSet[str] = frozenset(),
 ) -> dict[str, list[Document]]:
     """Return documents of each wanted split in an order drawn at random, keyed by (seed, document id).
 
-    At most ``POOL`` times the wanted number comes back. The whole corpus is read, without its duplicates, so
-    that a sorted one is represented from end to end. One that declares itself ``exchangeable`` (its documents
-    are independent draws, as in a generated world) is read only until ``EARLY_POOL`` times the number was seen.
+    Those whose content hash is ``known`` are left out. At most ``POOL`` times the wanted number comes back. The whole corpus is
+    read, without its duplicates, so that a sorted one is represented from end to end. One that declares itself
+    ``exchangeable`` (its documents are independent draws, as in a generated world) is read only until ``EARLY_POOL`` times the
+    number was seen.
     """
     # Heaps of (minus the draw, order of arrival, document): the largest draw is on top and leaves first.
     pools: dict[str, list[tuple[int, int, Document]]] = {name: [] for name in wanted}
     seen = dict.fromkeys(wanted, 0)
     early = bool(getattr(corpus, "exchangeable", False))
-    for document in unique(corpus):
+    for document in unique(corpus) if any(wanted.values()) else ():
         name = split(document.id)
-        if not wanted.get(name):
+        if not wanted.get(name) or document.content_hash in known:
             continue
         seen[name] += 1
         entry = (-derive_seed(seed, "evaluate", document.id), -seen[name], document)

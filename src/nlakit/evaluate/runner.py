@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,10 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
     """
     source = pair_of(folder)
     stage = folder.stage(STAGE)
-    wanted = _deciding(recipe.evaluate)
-    settings = {"pair": _identity(folder, source), "evaluate": wanted}
+    settings: dict[str, Any] = {"pair": _identity(folder, source), "evaluate": _deciding(recipe.evaluate)}
+    support = Card.load(source).support
+    if support is not None and "support" in {part.name for part in chosen_parts(recipe.evaluate.parts)}:
+        settings["support"] = fingerprint(support.model_dump(mode="json"))
     if folder.check_stage(STAGE, settings, stage.path / FILE_NAME) == "done":
         return stage.path / FILE_NAME
     stage.begin(settings)
@@ -87,10 +90,12 @@ def _require_measurable(source: str | Path) -> None:
 
 
 def _deciding(config: EvaluateConfig) -> dict[str, Any]:
-    """Return the settings that decide what is found: how a model is called is none, nor is a paraphraser that is not named."""
+    """Return the settings that decide what is found: how a model is called is none, nor is what is not named."""
     wanted: dict[str, Any] = config.model_dump(mode="json", exclude={"judge": {"calls"}, "paraphraser": {"calls"}})
     if not config.paraphraser.teacher:
         del wanted["paraphraser"]
+    if config.corpus is None:
+        del wanted["corpus"]
     return wanted
 
 
@@ -171,10 +176,16 @@ def evaluate(
     )
 
 
-def make_bench(folder: Path, pair: Pair, settings: DataSettings, config: EvaluateConfig) -> Bench:
-    """Build the held-out rows of a pair again, and what the parts of the suite share."""
+def make_bench(
+    folder: Path, pair: Pair, settings: DataSettings, config: EvaluateConfig, probe_rows: int = PROBE_ROWS
+) -> Bench:
+    """Build the held-out rows of a pair again, and ``probe_rows`` of a training split, and what the parts of the suite share."""
     if pair.target is None:
         raise InternalError(f"the pair {str(folder)!r} was loaded without its target")
-    heldout, training = rebuild_rows(pair.target, pair.card, rows=config.rows, probe_rows=PROBE_ROWS, seed=config.seed)
+    heldout, training = rebuild_rows(
+        pair.target, pair.card, rows=config.rows, probe_rows=probe_rows, seed=config.seed, corpus=config.corpus
+    )
+    if config.corpus is not None:
+        settings = replace(settings, corpus=config.corpus)
     found = Found(Estimator(config.bootstrap, config.seed), heldout.document_ids, pair.card.require_stats().variance)
     return Bench(folder, pair, settings, heldout, training, config, found)

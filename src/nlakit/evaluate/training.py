@@ -14,16 +14,19 @@ from nlakit.evaluate.charts import CONTROL, MAIN, SECOND, THIRD, Chart, Series, 
 Lines = Sequence[Mapping[str, Any]]
 
 GROW_STAGE = "grow"
+FIRST_ROUND_STAGE = "first-round"
 WARM_START_STAGE = "warm-start"
 TRAIN_STAGE = "train"
 
 
 def training_charts(lines: Lines) -> list[Chart]:
-    """Return the charts of growing a target, the warm start and reinforcement learning, as far as there are numbers."""
+    """Return the charts of growing a target, both rounds of supervised training and reinforcement learning, as far as they went."""
     grow = [line for line in lines if line.get("stage") == GROW_STAGE]
+    first = [line for line in lines if line.get("stage") == FIRST_ROUND_STAGE]
     warm = [line for line in lines if line.get("stage") == WARM_START_STAGE]
     train = [line for line in lines if line.get("stage") == TRAIN_STAGE]
-    charts = [*_grow(grow), *_warm_start(warm), *_reinforcement(train)]
+    supervised = [*_supervised(first, "first", "First round"), *_supervised(warm, "warm", "Warm start")]
+    charts = [*_grow(grow), *supervised, *_reinforcement(train)]
     return [chart for chart in charts if chart is not None]
 
 
@@ -50,17 +53,17 @@ def _grow(lines: Lines) -> list[Chart | None]:
     return [curves("grow-loss", "Growing the target", caption, _smoothed(lines, "loss", "loss", MAIN))]
 
 
-def _warm_start(lines: Lines) -> list[Chart | None]:
+def _supervised(lines: Lines, name: str, title: str) -> list[Chart | None]:
     return [
         curves(
-            "warm-verbalizer",
-            "Warm start: verbalizer",
+            f"{name}-verbalizer",
+            f"{title}: verbalizer",
             "Cross-entropy of the teacher's text, nats a token, given the vector.",
             _smoothed(lines, "verbalizer_loss", "own vector", MAIN),
         ),
         curves(
-            "warm-reconstructor",
-            "Warm start: reconstructor",
+            f"{name}-reconstructor",
+            f"{title}: reconstructor",
             "Error 2(1 − cos) of the vector rebuilt from the teacher's text; 2 is an unrelated direction.",
             _smoothed(lines, "reconstructor_loss", "error", SECOND),
         ),

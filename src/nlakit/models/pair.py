@@ -81,12 +81,18 @@ class Pair:
         reconstructor: Reconstructor,
         card: Card,
         load_taught: Callable[[], Verbalizer | None] | None = None,
+        earlier: Path | None = None,
     ) -> None:
-        """Put a pair together; ``load_taught`` loads the verbalizer as it was before reinforcement learning."""
+        """Put a pair together.
+
+        ``load_taught`` loads the verbalizer as it was before reinforcement learning; ``earlier`` is the folder on this machine
+        with the weights from then.
+        """
         self.target = target
         self.verbalizer = verbalizer
         self.reconstructor = reconstructor
         self.card = card
+        self.earlier = earlier
         self._load_taught = load_taught
 
     @cached_property
@@ -148,7 +154,8 @@ class Pair:
             earlier = pair_folder(name_or_path, revision) / WARM_START
             return load_verbalizer_of(card, earlier, device, device_map, live, TAUGHT) if earlier.is_dir() else None
 
-        pair = cls(live, verbalizer, reconstructor, card, load_taught)
+        warm_start = folder / WARM_START
+        pair = cls(live, verbalizer, reconstructor, card, load_taught, warm_start if warm_start.is_dir() else None)
         pair.verify()
         return pair
 
@@ -281,7 +288,7 @@ class Pair:
         target: str | None = None,
         licence: str | None = None,
         dtype: str | None = None,
-        warm_start: str | Path | None = None,
+        warm_start: str | Path | bool = True,
         message: str | None = None,
     ) -> str:
         """Publish the pair on the Hugging Face Hub as ``owner/name``, with a model card; returns the commit's address.
@@ -289,14 +296,17 @@ class Pair:
         The repository is made if it is not there, ``private`` unless that is switched off; ``revision`` is the branch to
         commit to. ``target`` is the repository of the target, ``owner/name[@revision]``, needed where the card names a
         folder. ``licence`` is the identifier of the target's licence, where neither the Hub nor its package names one. ``dtype``
-        and ``warm_start`` are those of :meth:`save`. The token is the one of ``hf auth login``, or ``HF_TOKEN``. Nobody is
-        asked; ``nlakit push`` shows first what would be uploaded. Raises ``PublishError`` for what may not leave this
-        machine or the Hub refuses, and ``UnreachableError`` without a network; then nothing was published.
+        is that of :meth:`save`. ``warm_start`` is the folder of the pair as it was before reinforcement learning, which
+        support asks; ``True`` for what was there when the pair was loaded, ``False`` to publish none. The token is the one of
+        ``hf auth login``, or ``HF_TOKEN``. Nobody is asked; ``nlakit push`` shows first what would be uploaded. Raises
+        ``PublishError`` for what may not leave this machine or the Hub refuses, and ``UnreachableError`` without a network; then
+        nothing was published.
         """
         from nlakit.publish.push import push_pair
 
+        before = (self.earlier if warm_start else None) if isinstance(warm_start, bool) else warm_start
         with tempfile.TemporaryDirectory(prefix="nlakit-") as work:
-            folder = self.save(Path(work) / "pair", dtype=dtype, warm_start=warm_start)
+            folder = self.save(Path(work) / "pair", dtype=dtype, warm_start=before)
             return push_pair(
                 folder, repo_id, private=private, revision=revision, target=target, licence=licence, message=message
             )

@@ -168,6 +168,10 @@ class Verbalizer:
         """Tokens that a completion may have: what the model's window leaves beside the prompt."""
         return window(self.model) - len(self.prompt_ids)
 
+    def fits(self, text: str) -> bool:
+        """Whether the window holds an explanation, with its tags, beside the prompt."""
+        return len(self.encode_explanation(text)) <= self.room
+
     def require_room(self, max_new_tokens: int) -> None:
         """Raise ``InputError`` when a completion of so many tokens does not fit the window beside the prompt."""
         if max_new_tokens > self.room:

@@ -27,6 +27,7 @@ from nlakit.runs import RunFolder
 from nlakit.train.checkpoints import Checkpoints, State
 from nlakit.train.rewording import Reworder
 from nlakit.train.rounds import (
+    NO_RESULT,
     Beginning,
     TaughtRows,
     reconstructor_half,
@@ -45,7 +46,7 @@ LABEL = "ground"
 def verbalizer(beginning: Beginning, folder: RunFolder, progress: Progress) -> tuple[Verbalizer, TaughtRows]:
     """Return a verbalizer that was taught the teacher's texts, and what it was taught; loaded where it has been taught before."""
     found = beginning.verbalizer()
-    rows = _rows(beginning, folder, found, "av")
+    rows = _rows(beginning, folder, progress, found, "av")
     half = verbalizer_half(found, rows, _config(beginning.recipe), _seed(beginning.recipe))
     _teach(half, beginning, folder, progress)
     return found, rows
@@ -54,7 +55,7 @@ def verbalizer(beginning: Beginning, folder: RunFolder, progress: Progress) -> t
 def reconstructor(beginning: Beginning, folder: RunFolder, progress: Progress) -> tuple[Reconstructor, TaughtRows]:
     """Return a reconstructor that was taught the teacher's texts as they are, and what it was taught; loaded likewise."""
     recipe, found = beginning.recipe, beginning.reconstructor()
-    rows = _rows(beginning, folder, beginning.verbalizer(), "ar")
+    rows = _rows(beginning, folder, progress, beginning.verbalizer(), "ar")
     as_they_are = Reworder.of(recipe.corpus.name, 0.0)  # their wording is not what is tested
     variance = beginning.statistics[0].variance
     half = reconstructor_half(found, rows, _config(recipe), variance, as_they_are, _seed(recipe))
@@ -90,7 +91,7 @@ def _settings(beginning: Beginning, folder: RunFolder) -> dict[str, Any]:
         "prompts": beginning.prompts.model_dump(mode="json"),
         "adapters": recipe.adapters.model_dump(mode="json"),
         "half": HALVES[recipe.ground.by],
-        "training": _config(recipe).model_dump(mode="json", exclude={"rewordings"}),
+        "training": _config(recipe).model_dump(mode="json", exclude={"rewordings", *NO_RESULT}),
         "seed": recipe.seed,
     }
 
@@ -105,17 +106,21 @@ def _teach(half: Half, beginning: Beginning, folder: RunFolder, progress: Progre
     stage.begin(settings)
     with folder.metrics(STAGE) as metrics:
         checkpoints = stage.path / "checkpoints"
-        job = Job(_config(recipe), _seed(recipe), metrics, checkpoints, progress, recipe.memory.fill)
+        job = Job("first round", _config(recipe), _seed(recipe), metrics, checkpoints, progress, recipe.memory.fill)
         steps, figures = train_half(half, job)
     kept.save(State(steps))
     stage.finish(settings, figures)
     shutil.rmtree(checkpoints, ignore_errors=True)
 
 
-def _rows(beginning: Beginning, folder: RunFolder, counting: Verbalizer, split: Literal["av", "ar"]) -> TaughtRows:
+def _rows(
+    beginning: Beginning, folder: RunFolder, progress: Progress, counting: Verbalizer, split: Literal["av", "ar"]
+) -> TaughtRows:
     recipe = beginning.recipe
     row_ids, texts = load_explanations(folder.stage(annotate.STAGE).path, split)
-    return taught_rows(beginning.store, row_ids.tolist(), texts, counting, _config(recipe), recipe.seed, split)
+    rows = taught_rows(beginning.store, row_ids.tolist(), texts, counting, _config(recipe), recipe.seed, split)
+    rows.tell(progress, "first round", split, recipe.train.max_new_tokens)
+    return rows
 
 
 def _config(recipe: Recipe) -> WarmStartConfig:

@@ -8,7 +8,8 @@ vector, is not taught.
 ::
 
     ground/
-      shard-00000.parquet  as in annotate/, with the texts that are left
+      shard-00000.parquet  as in annotate/, with the texts that are left; of the splits that the warm start learns from
+      claims-00000.parquet a line for each claim of these: slot, value, score, whether it is contradicted and kept
       scores.json          how many claims were kept, by slot and split
 
 The first-round verbalizer learns from the split ``av`` and scores both ``av`` and ``ar``: as long as nearly the same
@@ -18,20 +19,20 @@ share of claims is kept in both, it has learnt none of its texts by heart.
 from __future__ import annotations
 
 import json
-from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from nlakit.claims.exchange import ClaimReader, Pool
-from nlakit.claims.grounding import Grounded, LikelihoodSign, ProbeSign, Sign, SwapSign, ground
+from nlakit.claims.grounding import LikelihoodSign, ProbeSign, Sign, SwapSign, ground
 from nlakit.claims.probes import fit_probes
 from nlakit.claims.readers import fitted_reader, truth_reader
 from nlakit.config import Recipe, derive_seed, fingerprint
 from nlakit.data import annotate
-from nlakit.data.annotate import load_explanations, read_annotations, write_annotations
+from nlakit.data.annotate import load_explanations, read_annotations, write_table
 from nlakit.data.store import Store
 from nlakit.errors import ConfigError
 from nlakit.explanations import Outcome
@@ -41,6 +42,7 @@ from nlakit.runs import MetricsWriter, RunFolder, require_same
 from nlakit.storage import write_json
 from nlakit.train import first_round
 from nlakit.train.batches import permutation
+from nlakit.train.kept import Kept, claims_table
 from nlakit.train.rounds import Beginning, TaughtRows
 from nlakit.truth import TruthReader
 
@@ -50,10 +52,10 @@ THRESHOLDS = {"likelihood": 0.2, "swap": 0.02, "probes": 0.5}
 
 A first round gives a low probability also to much that the vector holds: at 0.5 a tenth of the held facts goes unsaid (LOG.md).
 """
+TAUGHT_SPLITS = ("av", "ar")
+"""What the warm start learns from."""
 OTHERS = 4
 """Vectors against which a whole statement is held: those of rows drawn at random."""
-CONTRADICTED = 0.01
-"""Share of the teacher's claims that the vectors contradict, above which there is an alarm: 0.1 % of an honest one's (LOG.md)."""
 PROBE_ROWS = 12_000
 """Rows that the probes of each half of the documents are fitted on."""
 
@@ -80,27 +82,20 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
     reader = reader_of(recipe, explained.path)
     sign = sign_of(recipe, beginning, folder, reader, progress)
     threshold = THRESHOLDS[config.by] if config.threshold is None else config.threshold
-    tally = Tally()
+    kept = Kept.nothing()
     paths = sorted(explained.path.glob("shard-*.parquet"))
     with progress.task("ground", total=len(paths)) as task:
         for path in paths:
-            here, counts = stage.path / path.name, stage.path / f"{path.stem}.json"
-            if not counts.exists():
-                table, found = _ground_shard(
-                    read_annotations(path), beginning.store, reader, sign, threshold, config.silence
-                )
-                write_annotations(here, table)
-                write_json(counts, found.record())
-            tally.add(json.loads(counts.read_text(encoding="utf-8")))
-            task.advance(text=tally.summary())
-    write_json(stage.path / "scores.json", tally.record())
-    if doubt := tally.doubt():
+            kept += _ground_shard(path, stage.path, beginning.store, reader, sign, threshold, config.silence)
+            task.advance(text=kept.summary())
+    write_json(stage.path / "scores.json", kept.record())
+    if doubt := kept.doubt(STAGE):
         progress.say(f"ALARM: {doubt}")
         with MetricsWriter(folder.path / "alarms.jsonl", STAGE) as alarms:
             alarms.truncate_after(-1)
             alarms.write(0, {"alarm": "teacher_contradicted", "message": doubt})
-    stage.finish(settings, tally.outputs())
-    progress.say(f"ground: {tally.summary()}")
+    stage.finish(settings, kept.outputs())
+    progress.say(f"ground: {kept.summary()}")
     return stage.path
 
 
@@ -116,110 +111,32 @@ def _scoring(recipe: Recipe) -> dict[str, Any]:
     return recipe.ground.model_dump(mode="json", exclude={"reuse"})
 
 
-@dataclass
-class Tally:
-    """What was kept so far."""
-
-    explanations: int = 0
-    silent: int = 0
-    """Explanations of which nothing was left."""
-    splits: dict[str, Counter[str]] = field(default_factory=dict)
-    """Claims, those kept and those contradicted, by split."""
-    slots: dict[str, Counter[str]] = field(default_factory=dict)
-    """The same by slot."""
-
-    def count(self, split: str, grounded: Grounded) -> None:
-        """Add one explanation."""
-        self.explanations += 1
-        self.silent += not grounded.text
-        contradicted = sum(score.contradicted for _, score in grounded.judged)
-        self._add(self.splits, split, len(grounded.judged), grounded.kept, contradicted)
-        for index, (claim, score) in enumerate(grounded.judged):
-            self._add(self.slots, claim.slot, 1, int(index not in grounded.failed), int(score.contradicted))
-
-    def add(self, record: dict[str, Any]) -> None:
-        """Add what :meth:`record` returned of another tally."""
-        self.explanations += record["explanations"]
-        self.silent += record["silent"]
-        for name in ("splits", "slots"):
-            for key, found in record[name].items():
-                self._add(getattr(self, name), key, found["claims"], found["kept"], found["contradicted"])
-
-    def record(self) -> dict[str, Any]:
-        """Return everything as JSON-ready types."""
-        return {
-            "explanations": self.explanations,
-            "silent": self.silent,
-            "splits": {key: dict(found) for key, found in sorted(self.splits.items())},
-            "slots": {key: dict(found) for key, found in sorted(self.slots.items())},
-        }
-
-    def outputs(self) -> dict[str, Any]:
-        """Return the shares that the stage records: kept, by split, and contradicted."""
-        total: Counter[str] = sum(self.splits.values(), Counter())
-        kept = {
-            f"kept_{split}": found["kept"] / max(1, found["claims"]) for split, found in sorted(self.splits.items())
-        }
-        return {
-            "explanations": self.explanations,
-            "silent": self.silent,
-            "claims": total["claims"],
-            **kept,
-            "contradicted": total["contradicted"] / max(1, total["claims"]),
-        }
-
-    def doubt(self) -> str:
-        """Say that the vectors contradict the teacher too often, and about what; nothing where they do not."""
-        share = self.outputs()["contradicted"]
-        if share <= CONTRADICTED:
-            return ""
-        most = sorted(self.slots, key=lambda slot: -self.slots[slot]["contradicted"])[:3]
-        return (
-            f"the vectors contradict {share:.1%} of the teacher's claims, above {CONTRADICTED:.0%}, most of all about "
-            f"{', '.join(most)}: it makes things up. What the vectors do not bear out is taken out; read some of its texts, "
-            f"and look into {STAGE}/scores.json, before you trust what is taught from the rest"
-        )
-
-    def summary(self) -> str:
-        """Say in a few words what was kept."""
-        total: Counter[str] = sum(self.splits.values(), Counter())
-        claims = max(1, total["claims"])
-        return (
-            f"{total['kept'] / claims:.0%} of {claims:,} claims kept, {total['contradicted'] / claims:.1%} contradicted, "
-            f"{self.silent:,} explanations silent"
-        )
-
-    @staticmethod
-    def _add(counts: dict[str, Counter[str]], key: str, claims: int, kept: int, contradicted: int) -> None:
-        counts.setdefault(key, Counter()).update(claims=claims, kept=kept, contradicted=contradicted)
-
-
 def _ground_shard(
-    table: pa.Table,
-    store: Store,
-    reader: ClaimReader,
-    sign: Sign,
-    threshold: float,
-    silence: str,
-) -> tuple[pa.Table, Tally]:
-    """Ground the explanations of one shard that are usable; the others keep their line and outcome."""
-    tally = Tally()
-    texts = table["text"].to_pylist()
-    usable = [row for row, outcome in enumerate(table["outcome"].to_pylist()) if outcome == Outcome.OK.value]
-    row_ids, splits = table["row_id"].to_pylist(), table["split"].to_pylist()
-    ids = [row_ids[row] for row in usable]
-    found = ground([texts[row] for row in usable], store.vectors(ids), reader, sign, threshold=threshold, rows=ids)
-    for row, grounded in zip(usable, found, strict=True):
-        tally.count(splits[row], grounded)
-        texts[row] = grounded.text or silence
-    return table.set_column(table.schema.get_field_index("text"), table.schema.field("text"), pa.array(texts)), tally
+    path: Path, stage: Path, store: Store, reader: ClaimReader, sign: Sign, threshold: float, silence: str
+) -> Kept:
+    """Ground the explanations of one shard that are usable and taught, or read what an earlier attempt found."""
+    here, claims = stage / path.name, stage / path.name.replace("shard", "claims")
+    if not here.exists():
+        table = read_annotations(path)
+        table = table.filter(pc.is_in(table["split"], pa.array(TAUGHT_SPLITS)))
+        usable = [row for row, outcome in enumerate(table["outcome"].to_pylist()) if outcome == Outcome.OK.value]
+        texts, ids = table["text"].to_pylist(), table["row_id"].take(usable).to_pylist()
+        given, vectors_ND = [texts[row] for row in usable], store.vectors(ids)
+        found = ground(given, vectors_ND, reader, sign, threshold=threshold, rows=ids)
+        for row, grounded in zip(usable, found, strict=True):
+            texts[row] = grounded.text or silence
+        write_table(claims, claims_table(ids, table["split"].take(usable).to_pylist(), found))
+        place = table.schema.get_field_index("text")
+        write_table(here, table.set_column(place, table.schema.field("text"), pa.array(texts, pa.string())))
+    said = read_annotations(here).filter(pc.field("outcome") == Outcome.OK.value)["text"].to_pylist()
+    return Kept(pq.read_table(claims), len(said), said.count(silence))
 
 
 def reader_of(recipe: Recipe, explained: Path) -> ClaimReader:
     """Return who finds the claims; frames are learnt from what the warm start would learn from."""
     if recipe.ground.by == "probes":
         return truth_of(recipe)
-    texts = [text for split in ("av", "ar") for text in load_explanations(explained, split)[1]]
+    texts = [text for split in TAUGHT_SPLITS for text in load_explanations(explained, split)[1]]
     return fitted_reader(recipe.corpus.name, texts, any_text=recipe.ground.claims == "frames")
 
 

@@ -48,6 +48,8 @@ from nlakit.train.validation import ValidationRows, round_trip
 
 STAGE = "train"
 
+NO_RESULT = {"checkpoint_every", "sample_every"}
+"""Settings that change nothing of what is learnt, so that a run may go on with others."""
 SHOWN_PROMPTS = 4
 """Vectors whose first sample goes to samples.jsonl, each time."""
 
@@ -94,7 +96,7 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
     settings = {
         "warm_start": warm.outputs["pair"],
         "store": store.fingerprint,
-        "train": config.model_dump(mode="json"),
+        "train": config.model_dump(mode="json", exclude=NO_RESULT),
         "seed": seed,
     }
     stage, output = folder.stage(STAGE), folder.path / "pair"

@@ -24,6 +24,7 @@ from nlakit.models.reconstructor import Reconstructor
 from nlakit.models.sites import Site, resolve_site
 from nlakit.models.target import Target
 from nlakit.models.verbalizer import Verbalizer
+from nlakit.progress import Progress
 from nlakit.prompts import Prompts, resolve_prompts
 from nlakit.runs import RunFolder
 from nlakit.train.batches import permutation, validation_rows
@@ -37,10 +38,12 @@ from nlakit.vectors import VectorStats, direction_error, fve
 LABEL = "warm-start"
 """Names the draws of validation rows and statistics; both rounds make the same ones."""
 
+NO_RESULT = {"checkpoint_every", "log_every"}
+"""Settings of supervised training that change nothing of what is learnt, so that a run may go on with others."""
 VALIDATION_ROWS = 128
 """Rows of each split set aside for the validation loss."""
 STATS_ROWS = 65_536
-"""Mean, variance and norms are taken from at most this many rows, evenly spread over the store."""
+"""Mean, variance and norms are taken from at most this many rows of the store, drawn at random."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,20 @@ class TaughtRows:
     validation: list[int]
     left_out: int
     """Rows whose text is longer than ``max_explanation_tokens``."""
+
+    def tell(self, progress: Progress, title: str, split: str, limit: int) -> None:
+        """Say how many explanations are too long to be taught, or to be written later; nothing where none is."""
+        if self.left_out:
+            progress.say(
+                f"{title}: {self.left_out:,} of {self.left_out + len(self.texts):,} explanations of the split {split!r} are longer "
+                "than warm_start.max_explanation_tokens and are left out"
+            )
+        longer = sum(len(tokens) > limit for tokens in self.ids)
+        if longer and split == "av":
+            progress.say(
+                f"{title}: {longer:,} of {len(self.ids):,} explanations have more tokens than train.max_new_tokens ({limit}): "
+                "where the verbalizer writes like them, it will be cut off; raise that setting"
+            )
 
     def vectors(self, rows: list[int]) -> Tensor:
         """Read the vectors of rows from the store; (B, D), float32."""

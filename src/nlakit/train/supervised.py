@@ -29,6 +29,8 @@ FLOOR = 0.1
 class Job:
     """What the loops of both halves write to and take their settings from."""
 
+    title: str
+    """Names the round in the progress bar and in errors."""
     config: WarmStartConfig
     seed: int
     metrics: MetricsWriter
@@ -79,13 +81,13 @@ def train_half(half: Half, job: Job, *, first_step: int = 0) -> tuple[int, dict[
     # Kept with the checkpoint: where a batch is cut moves the last digits, and a resumed run has to have the same ones.
     micro_batch: int = state.numbers.get("micro_batch") or _fitting(half, job)
     if micro_batch < min(config.micro_batch, config.batch_size):
-        job.progress.say(f"warm start: {name}: {micro_batch} rows in a backward pass, which is what the memory holds")
+        job.progress.say(f"{job.title}: {name}: {micro_batch} rows in a backward pass, which is what the memory holds")
     if state.step < steps:  # later lines are those of the other half when this loop is done
         metrics.truncate_after(first_step + state.step)
-    with job.progress.task(f"warm start: {name}", total=steps) as task:
+    with job.progress.task(f"{job.title}: {name}", total=steps) as task:
         task.update(state.step)
         for step in range(state.step + 1, steps + 1):
-            started, what = time.perf_counter(), f"warm start: {name}, step {step}"
+            started, what = time.perf_counter(), f"{job.title}: {name}, step {step}"
             examples = batches.at(step - 1)
             recent.append(_backward(half, examples, micro_batch, step, what))
             factor = warmup_cosine(step - 1, steps=steps, warmup=round(config.warmup_fraction * steps), floor=FLOOR)

@@ -33,7 +33,7 @@ from nlakit.progress import Progress
 from nlakit.runs import RunFolder
 from nlakit.train import first_round, ground
 from nlakit.train.rewording import Reworder
-from nlakit.train.rounds import Beginning, reconstructor_half, taught_rows, verbalizer_half
+from nlakit.train.rounds import NO_RESULT, Beginning, reconstructor_half, taught_rows, verbalizer_half
 from nlakit.train.supervised import Job, train_half
 
 STAGE = "warm-start"
@@ -56,7 +56,7 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
         "explanations": {split: fingerprint(rows, texts) for split, (rows, texts) in taught.items()},
         "prompts": prompts.model_dump(mode="json"),
         "adapters": recipe.adapters.model_dump(mode="json"),
-        "warm_start": recipe.warm_start.model_dump(mode="json"),
+        "warm_start": recipe.warm_start.model_dump(mode="json", exclude=NO_RESULT),
         "first_round": first_round.fingerprint_of(beginning, folder) if recipe.ground.reuse else None,
         "seed": recipe.seed,
     }
@@ -67,10 +67,20 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
     rows = {
         split: taught_rows(store, *taught[split], verbalizer, recipe.warm_start, recipe.seed, split) for split in taught
     }
+    for split, found in rows.items():
+        found.tell(progress, "warm start", split, recipe.train.max_new_tokens)
     stage.begin(settings)
     reworder = Reworder.of(recipe.corpus.name, recipe.warm_start.rewordings)
     with folder.metrics(STAGE) as metrics:
-        job = Job(recipe.warm_start, recipe.seed, metrics, stage.path / "checkpoints", progress, recipe.memory.fill)
+        job = Job(
+            "warm start",
+            recipe.warm_start,
+            recipe.seed,
+            metrics,
+            stage.path / "checkpoints",
+            progress,
+            recipe.memory.fill,
+        )
         writes = verbalizer_half(verbalizer, rows["av"], job.config, job.seed)
         rebuilds = reconstructor_half(
             reconstructor, rows["ar"], job.config, beginning.statistics[0].variance, reworder, job.seed
@@ -86,7 +96,8 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
         **{f"rows_too_long_{split}": found.left_out for split, found in rows.items()},
     }
     teacher = annotate.recorded_teacher(folder)
-    claims = kept_claims(fitted_reader(recipe.corpus.name, rows["av"].texts), rows["av"].texts)
+    reader = fitted_reader(recipe.corpus.name, rows["av"].texts, silence=recipe.ground.silence)
+    claims = kept_claims(reader, rows["av"].texts)
     card = _card(beginning, figures, teacher, claims)
     Pair(beginning.target, verbalizer, reconstructor, card).save(output)
     stage.finish(settings, {"pair": fingerprint(weight_hashes(output)), **figures})

@@ -109,3 +109,12 @@ def terrarium_texts(count: int) -> list[str]:
             Context(0, document.id, end, "", document.text[:end], document.truth(end)) for end in rng.sample(ends, 4)
         ]
     return [explanation.text for explanation in teacher.explain(contexts)]
+
+
+def test_silence_claims_nothing() -> None:
+    """What grounding puts in place of an empty explanation is no statement, and stays none after the way through JSON."""
+    reader = FrameReader({}, silence="Unclear.")
+    assert reader.claims(" Unclear. ") == []
+    assert FrameReader({}).claims("Unclear.") != []
+    assert [claim.value for claim in reader.claims("Unclear. About dogs.")] == ["Unclear", "About dogs"]
+    assert FrameReader.from_json(reader.to_json(), "Unclear.").claims("Unclear.") == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.unit.claims.making import claim_in
 
+from nlakit.claims.anytext import FrameReader
 from nlakit.claims.evidence import Evidence, stem, verdict
 from nlakit.truth import Verdict
 
@@ -97,3 +98,12 @@ def test_quotation_marks_before_a_value_make_it_a_quotation() -> None:
 def test_stems_unite_the_forms_of_a_word(words: tuple[str, ...]) -> None:
     """Forms of one word have one stem."""
     assert len({stem(word) for word in words}) == 1
+
+
+def test_a_man_named_will_is_not_the_future() -> None:
+    """What speaks of what comes next is held against it; a name is not such a word."""
+    reader = FrameReader({"about _": "entity"})
+    named, ahead = reader.claims("About Will Smith.")[0], reader.claims("Somebody will smoke.")[0]
+    evidence = Evidence("Will Smith used to smoke.", " He sat down.")
+    assert evidence.verdict(named) is Verdict.TRUE
+    assert evidence.verdict(ahead) is not Verdict.TRUE

@@ -147,3 +147,26 @@ def test_probes_keep_what_they_find_and_contradict_what_is_false() -> None:
     assert [item.text for item in found] == [f"Animal {true}.", ""]
     assert found[1].judged[0][1].contradicted
     assert set(KEYED) >= {"animal", "mood"}
+
+
+def test_a_clause_goes_with_the_name_that_it_is_about() -> None:
+    """Ordinary words around a name that is not held say nothing without it; other clauses stay, wherever the name stands."""
+    text = "A letter by Charles Dickens to his sister in 1859, probably about money. He thanks Charles Dickens. He asks for more."
+    reader = FrameReader({})
+    claims = reader.claims(text)
+    assert [claim.value for claim in claims][:2] == ["Charles Dickens", "1859"]
+    scores = {claim.value: 1.0 for claim in claims} | {"Charles Dickens": 0.0}
+    (found,) = ground([text], VECTORS[:1], reader, Fixed(scores, guesses=None), threshold=0.5)
+    assert found.text == "Probably about money. He asks for more."
+    assert found.kept == len(claims) - 2
+
+
+def test_a_text_that_outgrows_the_window_is_left_as_it_is() -> None:
+    """Nobody can score it and no warm start learns from it; the others are grounded."""
+    verbalizer = tiny_pair().verbalizer
+    long, short = "The cat sat, " * 200 + "the end.", "The cat sat."
+    sign = LikelihoodSign(verbalizer, Pool({}), torch.randn((2, 32), generator=torch.Generator().manual_seed(0)))
+    vectors_ND = torch.randn((2, 32), generator=torch.Generator().manual_seed(1))
+    found = ground([long, short], vectors_ND, FrameReader({}), sign, threshold=2.0)
+    assert [item.text for item in found] == [long, ""]
+    assert all(score.contradicted is None for _, score in found[0].judged)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from tests.unit.claims.making import keyed_claims
 
+from nlakit.claims.anytext import FrameReader
 from nlakit.claims.likelihood import span_log_probs
 from nlakit.claims.reading import with_support
 from nlakit.claims.signals import Read, claim_signals, log_odds
@@ -47,6 +48,15 @@ def test_signals_by_hand(pair: Pair) -> None:
     assert [signals["sad"][name] for name in ("agreement", "contradiction", "recurrence")] == [0.25, 0.0, 0.5]
     assert signals["cat"]["error"] == signals["sad"]["error"] > 0
     assert all(-10.0 <= found["probability"] < 0 for found in signals.values())
+
+
+def test_two_names_do_not_contradict_each_other(pair: Pair) -> None:
+    """Slots of no particular thing hold whatever is named; only values of one frame speak of the same."""
+    reader = FrameReader({"kept in the _": "detail"})
+    read = Read(Explanation("It is of Anna, kept in the box."), [Explanation("It is of Paul, kept in the bag.")], [])
+    vectors_ND = torch.randn((1, 32), generator=torch.Generator().manual_seed(0))
+    found = claim_signals(pair, reader, vectors_ND, [read])[0]
+    assert {claim.slot: signals["contradiction"] for claim, signals in found} == {"name": 0.0, "kept in the _": 1.0}
 
 
 def test_lift_is_what_the_vector_adds(pair: Pair) -> None:

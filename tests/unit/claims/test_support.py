@@ -10,8 +10,10 @@ from pydantic import ValidationError
 
 from nlakit.calibration import Calibration
 from nlakit.claims.signals import SIGNALS, UNTAUGHT
-from nlakit.claims.support import fit, shipped, write
+from nlakit.claims.support import fit, shipped, support_of, write
 from nlakit.errors import InputError
+from nlakit.models.pair import Pair
+from nlakit.testing import tiny_pair
 
 
 def drawn(count: int, seed: int) -> tuple[list[dict[str, float | None]], list[bool]]:
@@ -100,3 +102,16 @@ def test_the_shipped_calibration_uses_every_signal_and_comes_back_as_written() -
     }
     for calibration in (taught, untaught):
         assert calibration.apply(believed) > 0.9 > 0.2 > calibration.apply(guessed)
+
+
+def test_a_calibration_by_a_signal_that_is_gone_is_not_used() -> None:
+    """A pair that was published without its earlier weights is read by what was fitted without them."""
+    pair = tiny_pair()
+    own = fit(*drawn(400, 0), ("agreement", "recurrence"))
+    with_taught = own.model_copy(update={"signals": ("agreement", "taught")})
+    for support, expected in ((own, own), (with_taught, shipped(taught=False)), (None, shipped(taught=False))):
+        pair.card = pair.card.model_copy(update={"support": support})
+        assert support_of(pair) == expected
+    kept = Pair(pair.target, pair.verbalizer, pair.reconstructor, pair.card, lambda: pair.verbalizer)
+    kept.card = pair.card.model_copy(update={"support": with_taught})
+    assert support_of(kept) == with_taught

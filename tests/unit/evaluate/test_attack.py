@@ -12,10 +12,11 @@ from nlakit.evaluate import attack
 from nlakit.evaluate.attack import Attacker
 from nlakit.evaluate.definitions.robustness import Budget
 from nlakit.evaluate.measures import definition_of
+from nlakit.models.decoder import window
 from nlakit.models.sites import Site, decoder_inputs
 from nlakit.testing import tiny_pair, tiny_target
 
-IDS = [5, 6, 7, 8, 9, 10]
+IDS = [105, 106, 107, 108, 109, 110]
 TEXT, SPANS = "The cat sat.", [(4, 7)]
 
 
@@ -80,3 +81,20 @@ def test_an_attack_takes_what_its_budget_states(monkeypatch: pytest.MonkeyPatch)
 def test_the_definitions_state_the_standing_budget() -> None:
     """Four tokens of sixteen candidates: 66 passes of the target and 65 of the verbalizer a row."""
     assert "66 forward passes of the target and 65 of the verbalizer a row" in definition_of("attack_met").cost
+
+
+def test_tokens_stand_behind_what_every_text_begins_with() -> None:
+    """Nobody who writes a text can put anything before the special token that opens it."""
+    found = attacker(tokens=2, candidates=4, most_kl=50.0)
+    ids = [int(found.target.tokenizer.all_special_ids[0]), *IDS]
+    made = found.random_prefix(ids, found.clean(ids), random.Random(0))
+    tokens_1T = torch.tensor([[ids[0], *made.prefix, *IDS]])
+    assert torch.allclose(made.vector_D, found.site.read(found.target, tokens_1T)[0, -1].float(), atol=1e-5)
+
+
+def test_a_document_that_fills_the_window_cannot_be_attacked() -> None:
+    """There is no room for the tokens, and the target would refuse it."""
+    found = attacker(tokens=2)
+    room = window(found.target.model)
+    assert found.has_room([5] * (room - 2))
+    assert not found.has_room([5] * (room - 1))

@@ -116,7 +116,7 @@ def test_surroundings_are_what_was_read_and_the_next_tokens(tmp_path: Path, monk
     documents = tuple(toy.write_document(number) for number in range(2))
     places = [target.tokenizer(d.text, return_offsets_mapping=True)["offset_mapping"] for d in documents]
     last = len(places[0]) - 3
-    columns = {"document_id": ["toy-1", "toy-0"], "position": [6, last], "context": ["so far", "to the end"]}
+    columns = {"document_id": ["toy-1", "toy-0"], "position": [6, last]}
     bench: Any = SimpleNamespace(
         target=target,
         heldout=SimpleNamespace(document_ids=columns["document_id"], documents=documents, column=columns.__getitem__),
@@ -124,6 +124,6 @@ def test_surroundings_are_what_was_read_and_the_next_tokens(tmp_path: Path, monk
     )
     (_, begin), (_, end) = places[1][6], places[1][11]
     assert surroundings(bench) == [
-        Evidence("so far", documents[1].text[begin:end]),
-        Evidence("to the end", documents[0].text[places[0][last][1] :]),
+        Evidence(documents[1].text[:begin], documents[1].text[begin:end]),
+        Evidence(documents[0].text[: places[0][last][1]], documents[0].text[places[0][last][1] :]),
     ]

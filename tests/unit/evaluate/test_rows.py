@@ -121,3 +121,20 @@ def test_an_exchangeable_corpus_is_not_read_to_its_end(recipe: Recipe) -> None:
         assert all(int(document.id[4:]) % 2 for document in drawn["heldout"])
     assert corpus.read == 500
     assert max(int(document.id[4:]) for document in drawn["heldout"]) > 250
+
+
+def test_rows_of_another_corpus_are_new_to_the_pair(recipe: Recipe) -> None:
+    """They come from its documents alone, without those that the pair's own corpus has too; the probes' rows stay as they were."""
+    target = Target.load(recipe.target.model)
+    card = card_of(recipe, target)
+    other = recipe.corpus.model_copy(update={"documents": recipe.corpus.documents + 40})
+    new, training = rebuild_rows(target, card, rows=12, probe_rows=30, seed=0, corpus=other)
+    own = {document.content_hash for document in load_corpus(recipe.corpus)}
+    assert len(new) == 12
+    assert not own & {document.content_hash for document in new.documents}
+    _, same = rebuild_rows(target, card, rows=12, probe_rows=30, seed=0)
+    assert training is not None
+    assert same is not None
+    assert training.document_ids == same.document_ids
+    with pytest.raises(InputError, match=r"evaluate.corpus \('toy'\) gives no row: 0 of its documents"):
+        rebuild_rows(target, card, rows=12, probe_rows=0, seed=0, corpus=recipe.corpus)

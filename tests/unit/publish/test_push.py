@@ -153,6 +153,15 @@ def test_a_pair_in_hand_is_pushed_by_its_own_method(ready: Hub, made: Path) -> N
     assert "warm-start/verbalizer/model.safetensors" in ready.repos["me/tiny"].files
 
 
+@pytest.mark.parametrize("warm_start", [True, False])
+def test_the_weights_that_support_asks_go_along_unless_that_is_refused(
+    ready: Hub, made: Path, warm_start: bool
+) -> None:
+    """A pair that was loaded with its warm start is published with it, from Python as by the command."""
+    Pair.from_pretrained(made).push_to_hub("me/tiny", target="me/base", licence="mit", warm_start=warm_start)
+    assert ("warm-start/verbalizer/model.safetensors" in ready.repos["me/tiny"].files) == warm_start
+
+
 def test_a_dry_run_writes_what_would_be_pushed(ready: Hub, made: Path, tmp_path: Path) -> None:
     """The same files with the same bytes, a folder that can be read; nothing that was there is replaced."""
     publication = Publication.of(made, "me/tiny", target="me/base", warm_start=False)

@@ -76,3 +76,16 @@ def test_too_little_memory_for_one_row_is_said(monkeypatch):
 def test_the_processor_has_free_memory():
     """On this machine some memory is free, and less than there could be."""
     assert 2**20 < free_bytes(torch.device("cpu")) < 2**50
+
+
+def test_cached_files_do_not_count_as_used_in_a_container(tmp_path):
+    """What the kernel gives back when it is asked is free: after an extraction the files just written fill the group."""
+    for name, text in (
+        ("memory.max", "1000\n"),
+        ("memory.current", "990\n"),
+        ("memory.stat", "anon 90\ninactive_file 900\n"),
+    ):
+        (tmp_path / name).write_text(text)
+    assert memory._left_in_container(tmp_path) == 910
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory._left_in_container(tmp_path) > 2**50

@@ -109,7 +109,22 @@ DEFINITIONS: tuple[MeasureDefinition, ...] = (
         "splice_kl_later",
         "KL of the tokens after it",
         "As splice_kl, averaged over the up to 8 tokens of the document that follow the row's, as they are written there.",
-        "0; what later tokens fetch from the row's by attention is here",
+        "splice_kl_later_mean and splice_kl_later_other; what later tokens fetch from the row's by attention is here, and where "
+        "all three are near 0 they fetch nothing",
+        "nats",
+    ),
+    _splice(
+        "splice_kl_later_mean",
+        "the same, mean direction",
+        "As splice_kl_later, with the mean direction of the training rows in place of every vector.",
+        "splice_kl_later must be far below",
+        "nats",
+    ),
+    _splice(
+        "splice_kl_later_other",
+        "the same, another row's words",
+        "As splice_kl_later, with the vector that was rebuilt for a row of another document.",
+        "splice_kl_later must be far below",
         "nats",
     ),
     _splice(

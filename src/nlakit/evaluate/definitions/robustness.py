@@ -16,7 +16,7 @@ class Budget:
     """What an attacker may do to one row."""
 
     tokens: int = 4
-    """Tokens in front of the document."""
+    """Tokens in front of the document's text."""
     candidates: int = 16
     """Tokens that are tried at each place."""
     most_kl: float = 0.1
@@ -39,8 +39,9 @@ _COST = (
     f"on {ROWS} rows at most, and one of the target for the random prefix; then three readings of each row with their support"
 )
 _ATTACK = (
-    f"{_BUDGET.tokens} tokens in front of the document, found by a search that makes the true claims of the clean reading least "
-    f"probable while the target's next-token distribution moves by {_BUDGET.most_kl} nats at most and its likeliest token stays"
+    f"{_BUDGET.tokens} tokens in front of the document's text, found by a search that makes the true claims of the clean reading "
+    f"least probable while the target's next-token distribution moves by {_BUDGET.most_kl} nats at most and its likeliest token "
+    "stays"
 )
 _RANDOM = "with as many tokens drawn at random in front; no behaviour is asked for"
 

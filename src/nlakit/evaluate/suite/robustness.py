@@ -35,11 +35,11 @@ def measure(bench: Bench) -> None:
         found.leave_out(names, bench.why_no_truth)
         return
     spans = _true_spans(bench.judged)
-    rows = sorted(spans)[:ROWS]
+    attacker = Attacker(bench.target, Site.parse(bench.pair.card.site), bench.pair.verbalizer, Budget())
+    rows = [row for row in sorted(spans) if attacker.has_room(bench.places[row][0][: bench.places[row][1] + 1])][:ROWS]
     if not rows:
         found.leave_out(names, "no explanation makes a true claim that could be attacked")
         return
-    attacker = Attacker(bench.target, Site.parse(bench.pair.card.site), bench.pair.verbalizer, Budget())
     attacked, at_random = [], []
     for row in rows:
         rng = random.Random(bench.seed("attack", row))

@@ -64,12 +64,13 @@ def measure(bench: Bench) -> None:
         directions[OTHER] = directions[OWN][bench.other_N]
     outcome = splice(bench, {ending: norms_N1 * direction for ending, direction in directions.items()})
     own = outcome.spliced[OWN]
-    found.mean("splice_kl_later", own.later_N, outcome.counts_N)
     found.mean("splice_same_token", (own.said_N == outcome.said_N).float())
     for ending, spliced in outcome.spliced.items():
         found.mean(f"splice_kl{ending}", spliced.kl_N)
+        found.mean(f"splice_kl_later{ending}", spliced.later_N, outcome.counts_N)
     if OTHER not in outcome.spliced:
-        found.leave_out([f"splice_kl{OTHER}", f"{SETTLED}{OTHER}", f"{ANSWERS}{OTHER}"], _ONE_DOCUMENT)
+        kinds = ("splice_kl", "splice_kl_later", SETTLED, ANSWERS)
+        found.leave_out([f"{kind}{OTHER}" for kind in kinds], _ONE_DOCUMENT)
     _measure_behaviour(bench, outcome)
 
 

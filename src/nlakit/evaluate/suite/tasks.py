@@ -18,12 +18,11 @@ def measure(bench: Bench) -> None:
         found.leave_out([definition.name for definition in DEFINITIONS], bench.why_no_truth)
         return
     _take(bench, "", bench.explanations)
-    if bench.before is None:
+    if bench.explained_before is None:
         names = [f"task_{task}_warm_start" for task in TASKS]
         found.leave_out(names, "the pair does not keep its weights from before reinforcement learning")
     else:
-        earlier = bench.explain("sampled", bench.heldout.vectors_ND, pair=bench.before)
-        _take(bench, "_warm_start", [output.explanation for output in earlier])
+        _take(bench, "_warm_start", bench.explained_before)
     _tabulate(bench)
 
 

@@ -26,7 +26,7 @@ def _measure_cross_entropy(bench: Bench, written: Sequence[Explanation]) -> None
     """Nats per token that the teacher's words cost the verbalizer, given their own vectors and those of others."""
     names = ("cross_entropy_true", "cross_entropy_shuffled")
     verbalizer, vectors_ND = bench.pair.verbalizer, bench.heldout.vectors_ND
-    usable = [row for row, explanation in enumerate(written) if explanation.ok]
+    usable = [row for row, explanation in enumerate(written) if explanation.ok and verbalizer.fits(explanation.text)]
     if bench.other_N is None or not usable:
         bench.found.leave_out(names, "there are no two documents with a teacher's explanation each")
         return

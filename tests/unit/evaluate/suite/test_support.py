@@ -46,7 +46,7 @@ def take(monkeypatch: pytest.MonkeyPatch, heldout: list[KnownClaim], training: l
     given = {"support": heldout, "support: training": training}
     monkeypatch.setattr(support, "known_claims", lambda *arguments: given[arguments[-1]])
     rows: Any = Rows(torch.zeros(1, 4), pa.table({"document_id": ["d0"]}), ())
-    pair: Any = SimpleNamespace(card=SimpleNamespace(support=AGREEMENT))
+    pair: Any = SimpleNamespace(card=SimpleNamespace(support=AGREEMENT), taught=None)
     settings: Any = SimpleNamespace()
     bench = Bench(Path("pair"), pair, settings, rows, rows, EvaluateConfig(), Found(Estimator(100, 0), ["d0"], 0.8))
     monkeypatch.setattr(bench, "explain", lambda *_, **__: [])

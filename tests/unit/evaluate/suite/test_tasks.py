@@ -18,7 +18,7 @@ def take(explanations: list[Explanation]) -> Found:
     """Take all tasks of a pair without earlier weights."""
     found = Found(Estimator(50, 0), [f"d{row}" for row in range(len(TRUTHS))], 0.8)
     bench: Any = SimpleNamespace(
-        found=found, truths=TRUTHS, reader=Examined(), explanations=explanations, before=None,
+        found=found, truths=TRUTHS, reader=Examined(), explanations=explanations, explained_before=None,
         config=SimpleNamespace(seed=0),
     )  # fmt: skip
     tasks.measure(bench)
