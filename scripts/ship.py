@@ -21,7 +21,7 @@ from pathlib import Path
 from nlakit.card import Card
 from nlakit.claims.signals import SIGNALS, UNTAUGHT
 from nlakit.claims.support import FILE, fit, shipped, write
-from nlakit.config import EvaluateConfig, plain
+from nlakit.config import EvaluateConfig, NewCorpusConfig, plain
 from nlakit.evaluate.calibrate import known_training_claims
 from nlakit.evaluate.contents import ReportData
 from nlakit.evaluate.report import as_markdown
@@ -36,10 +36,10 @@ LIMIT_MB = 25
 DOCUMENTS = 400
 """Held-out documents of each family behind the shipped figures of the target."""
 ROWS = 2000
-"""Held-out rows behind the shipped figures of the pair."""
-SEED = 1
-"""Draws them; recipes are compared on the rows of seed 0, so that no choice was made by these."""
-COMMAND = f"nlakit evaluate terrarium --rows {ROWS} --seed {SEED} --parts all"
+"""Rows behind the shipped figures of the pair."""
+CORPUS_SEED = 1
+"""Of a world of documents that nothing was trained on and no choice was made by: recipes are compared on the held-out ones of 0."""
+COMMAND = f"nlakit evaluate terrarium --rows {ROWS} --parts all --set evaluate.corpus.seed={CORPUS_SEED}"
 PAGE = Path("docs/shipped.md")
 """Where all of it can be read."""
 
@@ -85,7 +85,8 @@ def measure_shipped() -> None:
     both = (fit(signals, true, names, about) for names in (SIGNALS, UNTAUGHT))
     atomic_write_text(path, write(*both))
     shipped.cache_clear()  # what measures the pair next has to read the new numbers
-    evaluation = evaluate(pair_folder(), EvaluateConfig(rows=ROWS, seed=SEED, parts=("all",)), Progress())
+    config = EvaluateConfig(rows=ROWS, corpus=NewCorpusConfig(seed=CORPUS_SEED), parts=("all",))
+    evaluation = evaluate(pair_folder(), config, Progress())
     Card.load(pair_folder()).model_copy(update=evaluation.on_card()).save(pair_folder())
     note = f"Every measure and table of the pair that ships, by `python -m scripts.ship`; the same is measured by `{COMMAND}`."
     body = as_markdown(ReportData("The shipped pair", evaluation)).removeprefix("# The shipped pair\n\n")
