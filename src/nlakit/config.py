@@ -369,6 +369,9 @@ class NewCorpusConfig(CorpusConfig):
     For a last measurement, when recipes were compared on the held-out ones.
     """
 
+    name: str
+    """Name of an installed corpus, as in the table ``corpus``."""
+
 
 class EvaluateConfig(Settings):
     """Measures on held-out rows."""

@@ -342,10 +342,10 @@ def test_options_are_put_over_the_settings_of_a_run() -> None:
     base = EvaluateConfig(
         rows=50, seed=3, parts=("evidence",), judge=AskConfig(teacher="openai", options={"model": "m"})
     )
-    found = _settings({"rows": 7}, ["evaluate.judge.options.model=n", "evaluate.corpus.seed=1"], base)
+    found = _settings({"rows": 7}, ["evaluate.judge.options.model=n", "evaluate.corpus.name=toy"], base)
     assert (found.rows, found.seed, found.parts, found.judge.teacher) == (7, 3, ("evidence",), "openai")
     assert found.judge.options == {"model": "n"}
-    assert found.corpus == NewCorpusConfig(seed=1)
+    assert found.corpus == NewCorpusConfig(name="toy")
 
 
 def test_another_calibration_asks_for_support_to_be_measured_again(recipe: Recipe, tmp_path: Path) -> None:

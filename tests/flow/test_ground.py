@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -13,6 +14,7 @@ from safetensors.torch import load_file
 from tests.unit.evaluate import toy
 
 from nlakit.config import Recipe
+from nlakit.data import annotate
 from nlakit.data.annotate import load_explanations
 from nlakit.errors import ConfigError, RunError
 from nlakit.models.pair import Pair
@@ -73,8 +75,8 @@ def test_every_sign_leaves_texts_that_claim_less(recipe: Recipe, tmp_path: Path,
 
 
 def test_every_claim_has_a_line_with_its_score(recipe: Recipe, tmp_path: Path) -> None:
-    """Whoever looks for a threshold finds what each would keep; held-out texts are not scored, since nobody is taught them."""
-    recipe = by(recipe, "likelihood", threshold=0.3)
+    """Whoever looks for a threshold finds the scores; held-out texts are not scored, since nobody is taught them."""
+    recipe = by(recipe, "likelihood", threshold=0.0)
     run = prepared(recipe, tmp_path / "run")
     run_stages(recipe, run, SILENT, ["ground"])
     lines = [
@@ -86,7 +88,8 @@ def test_every_claim_has_a_line_with_its_score(recipe: Recipe, tmp_path: Path) -
         for row_id, text in zip(*load_explanations(run.path / "annotate", split), strict=True):
             said = [(claim.slot, claim.value) for claim in reader.claims(text)]
             assert said == [(line["slot"], line["value"]) for line in lines if line["row_id"] == row_id]
-    assert all(line["score"] > 0.3 for line in lines if line["kept"])
+    assert {line["kept"] for line in lines} == {True, False}
+    assert all(line["score"] > 0 for line in lines if line["kept"])
     counts = json.loads((run.path / "ground" / "scores.json").read_text())["splits"]
     assert sum(found["kept"] for found in counts.values()) == sum(line["kept"] for line in lines)
 
@@ -201,15 +204,16 @@ def test_another_threshold_asks_for_no_other_first_round(
     """Its weights are taken as they are, and the texts come out as in a run of their own."""
     strict = by(recipe, "likelihood", threshold=0.6)
     run, other = (prepared(recipe, tmp_path / name) for name in ("run", "other"))
-    run_stages(by(recipe, "likelihood"), run, SILENT, ["ground"])
+    run_stages(by(recipe, "likelihood", threshold=0.0), run, SILENT, ["ground"])
+    before = {split: load_explanations(run.path / "ground", split)[1] for split in ("av", "ar")}
     run_stages(strict, other, SILENT, ["ground"])
     shutil.rmtree(run.path / "ground")
     monkeypatch.setattr(first_round, "train_half", lambda *_: pytest.fail("the first round is done"))
     run_stages(strict, run, SILENT, ["ground"])
-    assert all(
-        load_explanations(run.path / "ground", split)[1] == load_explanations(other.path / "ground", split)[1]
-        for split in ("av", "ar")
-    )
+    for split in ("av", "ar"):
+        left = load_explanations(run.path / "ground", split)[1]
+        assert left == load_explanations(other.path / "ground", split)[1]
+        assert left != before[split]
 
 
 def test_another_first_round_is_asked_for_where_its_settings_are_others(recipe: Recipe, tmp_path: Path) -> None:
@@ -219,10 +223,34 @@ def test_another_first_round_is_asked_for_where_its_settings_are_others(recipe: 
     rate = recipe.warm_start.model_copy(update={"verbalizer_learning_rate": 1e-5})
     faster = by(recipe.model_copy(update={"warm_start": rate}), "likelihood")
     with pytest.raises(RunError, match=r"(?s)first-round was made with other.*verbalizer_learning_rate"):
-        warm_start.run(faster, run, SILENT)
+        run_stages(faster, run, SILENT, ["warm-start"])
     shutil.rmtree(run.path / "ground")
     with pytest.raises(RunError, match=r"(?s)first-round was made with other.*verbalizer_learning_rate"):
-        ground.run(faster, run, SILENT)
+        run_stages(faster, run, SILENT, ["ground"])
+    run_stages(by(recipe, "likelihood"), run, SILENT, ["ground", "warm-start"])
+
+
+def test_the_other_half_asks_for_no_other_first_round(recipe: Recipe, tmp_path: Path) -> None:
+    """How the reconstructor is taught later says nothing about a verbalizer that was taught before."""
+    run = prepared(recipe, tmp_path / "run")
+    run_stages(by(recipe, "likelihood"), run, SILENT, ["ground"])
+    rate = recipe.warm_start.model_copy(update={"reconstructor_learning_rate": 1e-5, "verbalizer_epochs": 0.5})
+    run_stages(by(recipe.model_copy(update={"warm_start": rate}), "likelihood"), run, SILENT, ["ground", "warm-start"])
+
+
+def test_a_shard_of_which_nothing_is_taught_is_grounded(recipe: Recipe, tmp_path: Path) -> None:
+    """A last shard may hold held-out rows alone, or failures."""
+    recipe = by(recipe, "probes")
+    run = prepared(recipe, tmp_path / "run")
+    for name in ("shard-90000.parquet", "shard-90001.parquet"):
+        table = pq.read_table(next((run.path / "annotate").glob("shard-0*.parquet")))
+        kept_rows = (
+            table.filter(pc.field("split") == "heldout") if name.startswith("shard-90000") else table.slice(0, 0)
+        )
+        annotate.write_table(run.path / "annotate" / name, kept_rows)
+    run_stages(recipe, run, SILENT, ["ground"])
+    assert pq.read_table(run.path / "ground" / "shard-90000.parquet").num_rows == 0
+    assert pq.read_table(run.path / "ground" / "claims-90001.parquet").num_rows == 0
 
 
 def test_texts_that_were_grounded_otherwise_are_not_taught(recipe: Recipe, tmp_path: Path) -> None:

@@ -63,10 +63,15 @@ class FrameReader:
         found: dict[tuple[str, str], Claim] = {}
         if self.silence and text.strip() == self.silence:
             return []
-        for clause in clauses(text):
-            for claim in self._read(clause, text):
+        for _, claims in self.by_clause(text):
+            for claim in claims:
                 found.setdefault(claim.same, claim)
         return list(found.values())
+
+    def by_clause(self, text: str) -> Iterator[tuple[Clause, list[Claim]]]:
+        """Yield each clause with the claims that it makes, also those that were made before."""
+        for clause in clauses(text):
+            yield clause, list(self._read(clause, text))
 
     def to_json(self) -> dict[str, Any]:
         """Return what :meth:`from_json` reads."""

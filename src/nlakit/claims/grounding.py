@@ -11,7 +11,6 @@ Axes: N explanations, D width of a vector.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -20,8 +19,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from nlakit.claims.anytext import ANYTHING, STATEMENT
-from nlakit.claims.clauses import Clause, clauses
+from nlakit.claims.anytext import STATEMENT, FrameReader
 from nlakit.claims.exchange import ClaimReader, Pool, cut, guessed_anew
 from nlakit.claims.leverage import leverages
 from nlakit.claims.likelihood import Span, SpanScore, span_log_probs, span_scores
@@ -160,9 +158,18 @@ class SwapSign:
         claims_N: Sequence[Sequence[Claim]],
         rows: Sequence[int],  # noqa: ARG002 - the text itself is scored
     ) -> list[list[Score]]:
-        """One reconstruction a text and ``swaps`` more a claim; a claim whose slot has no other value scores 0."""
+        """One reconstruction a text and ``swaps`` more a claim; a claim whose slot has no other value scores 0.
+
+        As by likelihood, claims of a text that outgrows the window stay.
+        """
         found_N = leverages(self.reconstructor, vectors_ND, texts, claims_N, self.pool, swaps=self.swaps, drops=False)
-        return [[Score((leverage.swap or 0.0) / self.variance) for leverage in found] for found in found_N]
+        return [
+            [
+                NOT_SCORED if leverage.drop is None else Score((leverage.swap or 0.0) / self.variance)
+                for leverage in found
+            ]
+            for found in found_N
+        ]
 
 
 @dataclass(frozen=True)
@@ -252,7 +259,7 @@ def ground(
             failed_N[place] = failed
         unsettled = changed
     return [
-        _grounded(text, tuple(zip(claims, scores, strict=True)), failed)
+        _grounded(text, tuple(zip(claims, scores, strict=True)), failed, reader)
         for text, claims, scores, failed in zip(texts, claims_N, judged_N, failed_N, strict=True)
     ]
 
@@ -262,28 +269,22 @@ def _failed(scores: Sequence[Score], threshold: float) -> set[int]:
     return {index for index, score in enumerate(scores) if not score.value > threshold}
 
 
-def _grounded(text: str, judged: tuple[tuple[Claim, Score], ...], failed: AbstractSet[int]) -> Grounded:
+def _grounded(
+    text: str, judged: tuple[tuple[Claim, Score], ...], failed: AbstractSet[int], reader: ClaimReader
+) -> Grounded:
     """Take claims out of a text; words around claims say nothing once all claims are gone.
 
-    What ordinary words say of a name, a number or a quotation ("a letter by _ to his sister") says nothing without it, so the
-    whole clause goes, wherever the name stands, and with it whatever else it claims.
+    What ordinary words say of a name, a number or a quotation ("a letter by _ to his sister") says nothing without it. So by frames
+    every clause goes that makes a claim that failed, and with it what is claimed there and nowhere else.
     """
     claims = [claim for claim, _ in judged]
-    nameless = [claims[index] for index in failed if claims[index].slot in ANYTHING]
-    gone = [clause for clause in clauses(text) if any(_speaks_of(clause, claim) for claim in nameless)]
-    failed = {*failed, *(index for index, claim in enumerate(claims) if any(_inside(claim, clause) for clause in gone))}
-    if not failed:
-        return Grounded(text, judged, frozenset())
-    if len(failed) == len(claims):
-        return Grounded("", judged, frozenset(failed))
     spans = [(claims[index].start, claims[index].end) for index in failed]
-    return Grounded(cut(text, [*spans, *((clause.start, clause.end) for clause in gone)]), judged, frozenset(failed))
-
-
-def _speaks_of(clause: Clause, claim: Claim) -> bool:
-    """Whether a clause has the words of a claim, as words."""
-    return re.search(rf"(?<!\w){re.escape(claim.text_span)}(?!\w)", clause.text) is not None
-
-
-def _inside(claim: Claim, clause: Clause) -> bool:
-    return clause.start <= claim.start < clause.end
+    if failed and isinstance(reader, FrameReader):
+        wrong = {claims[index].same for index in failed}
+        said = list(reader.by_clause(text))
+        gone = [clause for clause, found in said if any(claim.same in wrong for claim in found)]
+        left = {claim.same for clause, found in said if clause not in gone for claim in found}
+        failed = {index for index, claim in enumerate(claims) if claim.same not in left}
+        spans = [(clause.start, clause.end) for clause in gone]
+    left_text = cut(text, spans) if len(failed) < len(claims) else ""
+    return Grounded(left_text if failed else text, judged, frozenset(failed))

@@ -29,9 +29,9 @@ class Leverage:
     """What one claim does for the reconstruction, in units of the error 2(1 - cos)."""
 
     swap: float | None
-    """Mean rise of the error with another value; None where its slot has no other value."""
-    drop: float
-    """Rise of the error without the claim."""
+    """Mean rise of the error with another value; None where its slot has no other value that fits the window."""
+    drop: float | None
+    """Rise of the error without the claim; None where the window does not hold the text, of which nothing is known then."""
 
 
 def text_errors(reconstructor: Reconstructor, texts: Sequence[str], vectors_ND: Tensor) -> Tensor:
@@ -39,6 +39,11 @@ def text_errors(reconstructor: Reconstructor, texts: Sequence[str], vectors_ND: 
 
     A text that the reconstructor's window does not hold counts as a failed one does.
     """
+    return _errors(reconstructor, texts, vectors_ND)[0]
+
+
+def _errors(reconstructor: Reconstructor, texts: Sequence[str], vectors_ND: Tensor) -> tuple[Tensor, list[bool]]:
+    """Return the errors (N,), and for each text whether the window holds it."""
     different = sorted(set(texts))
     rebuilt_MD, fits = reconstructor.reconstruct_fitting(different)
     place = {text: row for row, text in enumerate(different)}
@@ -47,7 +52,7 @@ def text_errors(reconstructor: Reconstructor, texts: Sequence[str], vectors_ND: 
     # A text that does not fit has no vector, and so no direction to be compared.
     rebuilt_ND = rebuilt_MD.cpu()[[place[texts[row]] for row in held]]
     errors_N[held] = direction_error(rebuilt_ND, vectors_ND[held]).float()
-    return errors_N
+    return errors_N, [fits[place[text]] for text in texts]
 
 
 def leverages(
@@ -78,14 +83,16 @@ def leverages(
                 edits.append((row, without(text, [claim])))
             plan[-1].append((places, dropped))
     rows = [row for row, _ in edits]
-    errors_M = text_errors(reconstructor, [text for _, text in edits], vectors_ND[rows]).tolist()
-    return [
-        [
-            Leverage(
-                sum(errors_M[place] for place in places) / len(places) - errors_M[row] if places else None,
-                0.0 if dropped is None else errors_M[dropped] - errors_M[row],
-            )
-            for places, dropped in found
-        ]
-        for row, found in enumerate(plan)
-    ]
+    found_M, fits = _errors(reconstructor, [text for _, text in edits], vectors_ND[rows])
+    errors_M = found_M.tolist()
+
+    def leverage(row: int, places: Sequence[int], dropped: int | None) -> Leverage:
+        if not fits[row]:
+            return Leverage(None, None)
+        swapped = [errors_M[place] for place in places if fits[place]]
+        return Leverage(
+            sum(swapped) / len(swapped) - errors_M[row] if swapped else None,
+            0.0 if dropped is None else errors_M[dropped] - errors_M[row],
+        )
+
+    return [[leverage(row, *of_claim) for of_claim in found] for row, found in enumerate(plan)]

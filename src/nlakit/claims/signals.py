@@ -112,13 +112,14 @@ def _weighed(
     return [
         [
             {
-                "leverage": (leverage.drop if leverage.swap is None else leverage.swap) / stats.variance,
+                "leverage": None if rise is None else rise / stats.variance,
                 "probability": given,
                 "lift": None if given is None or anyway is None else given - anyway,
                 "taught": None if taught is None else log_odds(taught),
                 "error": error / stats.variance,
             }
             for leverage, given, anyway, taught in zip(*of_claims, strict=True)
+            for rise in [leverage.drop if leverage.swap is None else leverage.swap]
         ]
         for error, *of_claims in zip(errors_N, leverages_N, given_N, anyway_N, taught_N, strict=True)
     ]

@@ -254,11 +254,16 @@ def write_table(path: Path, table: pa.Table) -> None:
 
 def read_annotations(path: Path) -> pa.Table:
     """Read what :func:`write_table` wrote; DamagedShardError for a file that is not as it was written."""
-    remedy = f"Delete it and {path.parent / 'done.json'}, and annotate again: only this file is made anew."
+    return read_table(path, ANNOTATION_SCHEMA)
+
+
+def read_table(path: Path, schema: pa.Schema) -> pa.Table:
+    """Read a table of a shard; DamagedShardError for a file that is not as it was written."""
+    remedy = f"Delete it and {path.parent / 'done.json'}, and do the stage again: only this file is made anew."
     try:
         table = pq.read_table(path, page_checksum_verification=True)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise DamagedShardError(f"{path} cannot be read: {error}. {remedy}") from error
-    if not table.schema.equals(ANNOTATION_SCHEMA):
-        raise DamagedShardError(f"{path} has the columns {table.schema.names}, not {ANNOTATION_SCHEMA.names}. {remedy}")
+    if not table.schema.equals(schema):
+        raise DamagedShardError(f"{path} has the columns {table.schema.names}, not {schema.names}. {remedy}")
     return table

@@ -1,8 +1,8 @@
 """Inputs crafted so that explanations lie while the target behaves as before.
 
-The attacker puts a few tokens in front of a document's text, behind what every text begins with. They change nothing that the
-document says, so what was true at a row's token is true still. It searches, one token at a time, for those that make the true
-claims of the clean reading least probable under the vector that the target then has, as long as the target's next-token
+The attacker puts a few tokens in front of a document's text, behind the special tokens that it begins with. They change nothing
+that the document says, so what was true at a row's token is true still. It searches, one token at a time, for those that make the
+true claims of the clean reading least probable under the vector that the target then has, as long as the target's next-token
 distribution stays where it was.
 
 Axes: C candidates of one round, T tokens, D vector width, V vocabulary.

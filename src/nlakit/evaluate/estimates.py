@@ -19,7 +19,9 @@ from nlakit.evaluate.measures import definition_of
 from nlakit.vectors import bootstrap_draws, bootstrap_interval, fve
 
 HELDOUT = "heldout"
-"""The split of every measure that this package takes."""
+"""The split that measures are taken on."""
+NEW = "new"
+"""In its place where documents are measured on that are not in the pair's corpus at all."""
 
 FloatArray = npt.NDArray[np.floating]
 Values = Tensor | npt.NDArray[np.floating] | Sequence[float]
@@ -31,6 +33,7 @@ class Estimator:
 
     resamples: int
     seed: int
+    split: str = HELDOUT
 
     def mean(self, name: str, values_N: Values, documents_N: Sequence[str], weights_N: Values | None = None) -> Measure:
         """Return the mean, or with weights the ratio sum(w v) / sum(w), with its interval.
@@ -43,7 +46,7 @@ class Estimator:
         total = float(weights.sum())
         if total <= 0:
             definition_of(name)
-            return Measure(value=None, n=0, split=HELDOUT)
+            return Measure(value=None, n=0, split=self.split)
         value = float((values * weights).sum() / total)
         low, high = bootstrap_interval(values, documents_N, resamples=self.resamples, seed=self.seed, weights_N=weights)
         return self._measure(name, value, low, high, int((weights > 0).sum()))
@@ -86,7 +89,7 @@ class Estimator:
         value = weighted_auroc(scores, labels, np.ones(len(scores)), strata)
         if np.isnan(value):
             definition_of(name)
-            return Measure(value=None, n=len(scores), split=HELDOUT)
+            return Measure(value=None, n=len(scores), split=self.split)
         index_N, draws = bootstrap_draws(documents_N, self.resamples, self.seed)
         drawn_R = [
             weighted_auroc(scores, labels, drawn_G[index_N], strata) for draws_RG in draws for drawn_G in draws_RG
@@ -120,8 +123,8 @@ class Estimator:
         if not np.isfinite(value):
             raise InternalError(f"measure {name!r} came out as {value}")
         if not np.isfinite([low, high]).all():  # rows of one document say nothing about others
-            return Measure(value=value, n=n, split=HELDOUT)
-        return Measure(value=value, low=low, high=high, n=n, split=HELDOUT)
+            return Measure(value=value, n=n, split=self.split)
+        return Measure(value=value, low=low, high=high, n=n, split=self.split)
 
 
 def bin_of(scores_N: FloatArray, bins: int) -> npt.NDArray[np.intp]:

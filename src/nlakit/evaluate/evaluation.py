@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -140,6 +140,8 @@ class Evaluation(Record):
     target: str
     site: str
     split: str
+    corpus: dict[str, Any] = {}
+    """What was measured on in place of the pair's own corpus, with its fingerprint; empty for its own."""
     rows: int
     documents: int
     rows_wanted: int
@@ -181,7 +183,7 @@ class Evaluation(Record):
 
     def on_card(self) -> dict[str, object]:
         """Return what a card keeps of it, as changes to a :class:`~nlakit.card.Card`: the measures, and how they were taken."""
-        kept = ("rows", "documents", "seed", "max_new_tokens", "left_out", "created_at")
+        kept = ("rows", "documents", "corpus", "seed", "max_new_tokens", "left_out", "created_at")
         measured = {name: getattr(self, name) for name in kept} | {"nlakit": self.versions.get("nlakit")}
         return {"results": self.measures, "errors": self.errors, "measured": measured}
 

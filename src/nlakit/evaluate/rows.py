@@ -130,7 +130,7 @@ def rebuild_rows(
     site = Site.parse(card.site)
     site.check(target)
     per_document = settings.extract.rows_per_document
-    wanted = {HELDOUT: -(-rows // per_document) if corpus is None else 0, PROBE_SPLIT: -(-probe_rows // per_document)}
+    wanted = {HELDOUT: -(-rows // per_document), PROBE_SPLIT: -(-probe_rows // per_document)}
     drawn = draw_documents(
         own, wanted, lambda document: split_of(settings.seed, document, settings.extract.split), seed
     )
@@ -186,7 +186,7 @@ def draw_documents(
     pools: dict[str, list[tuple[int, int, Document]]] = {name: [] for name in wanted}
     seen = dict.fromkeys(wanted, 0)
     early = bool(getattr(corpus, "exchangeable", False))
-    for document in unique(corpus) if any(wanted.values()) else ():
+    for document in unique(corpus):
         name = split(document.id)
         if not wanted.get(name) or document.content_hash in known:
             continue

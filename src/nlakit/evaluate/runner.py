@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
-from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,12 @@ from typing import Any
 from nlakit.card import Card, Measure
 from nlakit.config import EvaluateConfig, Recipe, fingerprint
 from nlakit.data.annotate import ANSWERS, kept_answers
+from nlakit.data.corpus import load_corpus
 from nlakit.data.judgement import ModelJudge
 from nlakit.data.rewordings import ModelParaphraser
 from nlakit.errors import CardError, InternalError, RunError
 from nlakit.evaluate.bench import STAGE, Bench, Found
-from nlakit.evaluate.estimates import HELDOUT, Estimator
+from nlakit.evaluate.estimates import HELDOUT, NEW, Estimator
 from nlakit.evaluate.evaluation import FILE_NAME, Evaluation
 from nlakit.evaluate.examples import outcome_counts, shown_documents
 from nlakit.evaluate.fidelity import quantiles
@@ -31,6 +31,8 @@ from nlakit.models.pair import Pair, load_card, pair_folder
 from nlakit.progress import Progress
 from nlakit.runs import RunFolder, now, versions
 
+USE_SUPPORT = {"support", "robustness"}
+"""Parts that apply the support score."""
 PROBE_ROWS = 6000
 """Training rows for probes, neighbours and calibration."""
 
@@ -55,7 +57,7 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
     stage = folder.stage(STAGE)
     settings: dict[str, Any] = {"pair": _identity(folder, source), "evaluate": _deciding(recipe.evaluate)}
     support = Card.load(source).support
-    if support is not None and "support" in {part.name for part in chosen_parts(recipe.evaluate.parts)}:
+    if support is not None and USE_SUPPORT & {part.name for part in chosen_parts(recipe.evaluate.parts)}:
         settings["support"] = fingerprint(support.model_dump(mode="json"))
     if folder.check_stage(STAGE, settings, stage.path / FILE_NAME) == "done":
         return stage.path / FILE_NAME
@@ -94,9 +96,16 @@ def _deciding(config: EvaluateConfig) -> dict[str, Any]:
     wanted: dict[str, Any] = config.model_dump(mode="json", exclude={"judge": {"calls"}, "paraphraser": {"calls"}})
     if not config.paraphraser.teacher:
         del wanted["paraphraser"]
+    del wanted["corpus"]
+    other = _other_corpus(config)
+    return wanted | ({"corpus": other} if other else {})
+
+
+def _other_corpus(config: EvaluateConfig) -> dict[str, Any]:
+    """Return the corpus that is measured on in place of the pair's own, with its fingerprint; empty where its own is."""
     if config.corpus is None:
-        del wanted["corpus"]
-    return wanted
+        return {}
+    return config.corpus.model_dump(mode="json") | {"fingerprint": load_corpus(config.corpus).fingerprint()}
 
 
 def _require_askable(config: EvaluateConfig, parts: Collection[str]) -> None:
@@ -153,7 +162,8 @@ def evaluate(
         pair=card.name,
         target=card.target.model,
         site=card.site,
-        split=HELDOUT,
+        split=found.estimator.split,
+        corpus=_other_corpus(config),
         rows=len(heldout),
         documents=len(set(heldout.document_ids)),
         rows_wanted=config.rows,
@@ -185,7 +195,6 @@ def make_bench(
     heldout, training = rebuild_rows(
         pair.target, pair.card, rows=config.rows, probe_rows=probe_rows, seed=config.seed, corpus=config.corpus
     )
-    if config.corpus is not None:
-        settings = replace(settings, corpus=config.corpus)
-    found = Found(Estimator(config.bootstrap, config.seed), heldout.document_ids, pair.card.require_stats().variance)
+    estimator = Estimator(config.bootstrap, config.seed, HELDOUT if config.corpus is None else NEW)
+    found = Found(estimator, heldout.document_ids, pair.card.require_stats().variance)
     return Bench(folder, pair, settings, heldout, training, config, found)

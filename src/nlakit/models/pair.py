@@ -81,18 +81,18 @@ class Pair:
         reconstructor: Reconstructor,
         card: Card,
         load_taught: Callable[[], Verbalizer | None] | None = None,
-        earlier: Path | None = None,
+        find_earlier: Callable[[], Path | None] | None = None,
     ) -> None:
         """Put a pair together.
 
-        ``load_taught`` loads the verbalizer as it was before reinforcement learning; ``earlier`` is the folder on this machine
-        with the weights from then.
+        ``load_taught`` loads the verbalizer as it was before reinforcement learning; ``find_earlier`` finds the folder with the
+        weights from then.
         """
         self.target = target
         self.verbalizer = verbalizer
         self.reconstructor = reconstructor
         self.card = card
-        self.earlier = earlier
+        self._find_earlier = find_earlier
         self._load_taught = load_taught
 
     @cached_property
@@ -148,14 +148,17 @@ class Pair:
         verbalizer = load_verbalizer_of(card, parts, device, device_map, live)
         reconstructor = load_reconstructor_of(card, parts, device, device_map, live)
 
+        def find_earlier() -> Path | None:
+            earlier = pair_folder(name_or_path, revision) / WARM_START
+            return earlier if earlier.is_dir() else None
+
         def load_taught() -> Verbalizer | None:
             if part == WARM_START:
                 return verbalizer
-            earlier = pair_folder(name_or_path, revision) / WARM_START
-            return load_verbalizer_of(card, earlier, device, device_map, live, TAUGHT) if earlier.is_dir() else None
+            earlier = find_earlier()
+            return None if earlier is None else load_verbalizer_of(card, earlier, device, device_map, live, TAUGHT)
 
-        warm_start = folder / WARM_START
-        pair = cls(live, verbalizer, reconstructor, card, load_taught, warm_start if warm_start.is_dir() else None)
+        pair = cls(live, verbalizer, reconstructor, card, load_taught, find_earlier)
         pair.verify()
         return pair
 
@@ -297,16 +300,19 @@ class Pair:
         commit to. ``target`` is the repository of the target, ``owner/name[@revision]``, needed where the card names a
         folder. ``licence`` is the identifier of the target's licence, where neither the Hub nor its package names one. ``dtype``
         is that of :meth:`save`. ``warm_start`` is the folder of the pair as it was before reinforcement learning, which
-        support asks; ``True`` for what was there when the pair was loaded, ``False`` to publish none. The token is the one of
+        support asks; ``True`` for what is where the pair was loaded from, ``False`` to publish none. The token is the one of
         ``hf auth login``, or ``HF_TOKEN``. Nobody is asked; ``nlakit push`` shows first what would be uploaded. Raises
         ``PublishError`` for what may not leave this machine or the Hub refuses, and ``UnreachableError`` without a network; then
         nothing was published.
         """
         from nlakit.publish.push import push_pair
 
-        before = (self.earlier if warm_start else None) if isinstance(warm_start, bool) else warm_start
+        if isinstance(warm_start, bool):
+            earlier = self._find_earlier() if warm_start and self._find_earlier is not None else None
+        else:
+            earlier = Path(warm_start)
         with tempfile.TemporaryDirectory(prefix="nlakit-") as work:
-            folder = self.save(Path(work) / "pair", dtype=dtype, warm_start=before)
+            folder = self.save(Path(work) / "pair", dtype=dtype, warm_start=earlier)
             return push_pair(
                 folder, repo_id, private=private, revision=revision, target=target, licence=licence, message=message
             )

@@ -41,6 +41,8 @@ HALVES = {"likelihood": "verbalizer", "swap": "reconstructor"}
 """Which half a sign needs."""
 LABEL = "ground"
 """Names the draws."""
+GROUND = "ground"
+"""The stage that it serves."""
 
 
 def verbalizer(beginning: Beginning, folder: RunFolder, progress: Progress) -> tuple[Verbalizer, TaughtRows]:
@@ -71,27 +73,35 @@ def take_up(half: Half, beginning: Beginning, folder: RunFolder) -> None:
     config, path = beginning.recipe.ground, folder.stage(STAGE).path
     if not config.reuse or half.name != HALVES.get(config.by):
         return
-    folder.check_stage(STAGE, _settings(beginning, folder), path)
     if _kept(half, folder).resume() is None:
         raise RunError(
-            f"{path} is gone, and the warm start is to go on from it; remove {folder.path / LABEL} to ground again"
+            f"{path} is gone, and the warm start is to go on from it; remove {folder.path / GROUND} to ground again"
         )
 
 
 def fingerprint_of(beginning: Beginning, folder: RunFolder) -> str | None:
-    """Return a hash of everything that the weights follow from; None where the recipe needs no first round."""
-    return fingerprint(_settings(beginning, folder)) if beginning.recipe.ground.by in HALVES else None
+    """Return a hash of everything that the weights follow from; None where the recipe needs no first round.
+
+    Raises RunError where there is one that was made with other settings.
+    """
+    half = HALVES.get(beginning.recipe.ground.by)
+    if half is None:
+        return None
+    settings = _settings(beginning, folder, half)
+    folder.check_stage(STAGE, settings, folder.stage(STAGE).path)
+    return fingerprint(settings)
 
 
-def _settings(beginning: Beginning, folder: RunFolder) -> dict[str, Any]:
+def _settings(beginning: Beginning, folder: RunFolder, half: str) -> dict[str, Any]:
     recipe, explained = beginning.recipe, folder.stage(annotate.STAGE)
+    others = {f"{other}_{name}" for other in HALVES.values() if other != half for name in ("epochs", "learning_rate")}
     return {
         "store": beginning.store.fingerprint,
         "explanations": fingerprint(explained.settings, explained.outputs),
         "prompts": beginning.prompts.model_dump(mode="json"),
         "adapters": recipe.adapters.model_dump(mode="json"),
-        "half": HALVES[recipe.ground.by],
-        "training": _config(recipe).model_dump(mode="json", exclude={"rewordings", *NO_RESULT}),
+        "half": half,
+        "training": _config(recipe).model_dump(mode="json", exclude={"rewordings", *others, *NO_RESULT}),
         "seed": recipe.seed,
     }
 
@@ -99,7 +109,7 @@ def _settings(beginning: Beginning, folder: RunFolder) -> dict[str, Any]:
 def _teach(half: Half, beginning: Beginning, folder: RunFolder, progress: Progress) -> None:
     """Train a half and keep its weights, or load them where that was done."""
     recipe, stage, kept = beginning.recipe, folder.stage(STAGE), _kept(half, folder)
-    settings = _settings(beginning, folder)
+    settings = _settings(beginning, folder, half.name)
     if folder.check_stage(STAGE, settings, stage.path) == "done" and kept.resume() is not None:
         progress.say(f"{STAGE}: was done, {stage.path}")
         return

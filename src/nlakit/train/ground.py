@@ -24,7 +24,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from nlakit.claims.exchange import ClaimReader, Pool
 from nlakit.claims.grounding import LikelihoodSign, ProbeSign, Sign, SwapSign, ground
@@ -32,7 +31,7 @@ from nlakit.claims.probes import fit_probes
 from nlakit.claims.readers import fitted_reader, truth_reader
 from nlakit.config import Recipe, derive_seed, fingerprint
 from nlakit.data import annotate
-from nlakit.data.annotate import load_explanations, read_annotations, write_table
+from nlakit.data.annotate import load_explanations, read_annotations, read_table, write_table
 from nlakit.data.store import Store
 from nlakit.errors import ConfigError
 from nlakit.explanations import Outcome
@@ -42,7 +41,7 @@ from nlakit.runs import MetricsWriter, RunFolder, require_same
 from nlakit.storage import write_json
 from nlakit.train import first_round
 from nlakit.train.batches import permutation
-from nlakit.train.kept import Kept, claims_table
+from nlakit.train.kept import SCHEMA, Kept, claims_table
 from nlakit.train.rounds import Beginning, TaughtRows
 from nlakit.truth import TruthReader
 
@@ -116,20 +115,21 @@ def _ground_shard(
 ) -> Kept:
     """Ground the explanations of one shard that are usable and taught, or read what an earlier attempt found."""
     here, claims = stage / path.name, stage / path.name.replace("shard", "claims")
-    if not here.exists():
+    if not (here.exists() and claims.exists()):
         table = read_annotations(path)
         table = table.filter(pc.is_in(table["split"], pa.array(TAUGHT_SPLITS)))
-        usable = [row for row, outcome in enumerate(table["outcome"].to_pylist()) if outcome == Outcome.OK.value]
-        texts, ids = table["text"].to_pylist(), table["row_id"].take(usable).to_pylist()
-        given, vectors_ND = [texts[row] for row in usable], store.vectors(ids)
-        found = ground(given, vectors_ND, reader, sign, threshold=threshold, rows=ids)
+        texts, ids, splits, outcomes = (table[name].to_pylist() for name in ("text", "row_id", "split", "outcome"))
+        usable = [row for row, outcome in enumerate(outcomes) if outcome == Outcome.OK.value]
+        chosen = [ids[row] for row in usable]
+        given, vectors_ND = [texts[row] for row in usable], store.vectors(chosen)
+        found = ground(given, vectors_ND, reader, sign, threshold=threshold, rows=chosen)
         for row, grounded in zip(usable, found, strict=True):
             texts[row] = grounded.text or silence
-        write_table(claims, claims_table(ids, table["split"].take(usable).to_pylist(), found))
+        write_table(claims, claims_table(chosen, [splits[row] for row in usable], found))
         place = table.schema.get_field_index("text")
         write_table(here, table.set_column(place, table.schema.field("text"), pa.array(texts, pa.string())))
     said = read_annotations(here).filter(pc.field("outcome") == Outcome.OK.value)["text"].to_pylist()
-    return Kept(pq.read_table(claims), len(said), said.count(silence))
+    return Kept(read_table(claims, SCHEMA), len(said), said.count(silence))
 
 
 def reader_of(recipe: Recipe, explained: Path) -> ClaimReader:

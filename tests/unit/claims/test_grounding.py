@@ -13,7 +13,7 @@ from tests.unit.claims.making import KEYED, keyed_claims
 from nlakit.claims import grounding
 from nlakit.claims.anytext import FrameReader
 from nlakit.claims.exchange import Pool
-from nlakit.claims.grounding import LikelihoodSign, ProbeSign, Score, ground, own_share
+from nlakit.claims.grounding import LikelihoodSign, ProbeSign, Score, SwapSign, ground, own_share
 from nlakit.claims.likelihood import SpanScore, span_log_probs
 from nlakit.claims.probes import fit_probes
 from nlakit.testing import tiny_pair
@@ -161,12 +161,38 @@ def test_a_clause_goes_with_the_name_that_it_is_about() -> None:
     assert found.kept == len(claims) - 2
 
 
-def test_a_text_that_outgrows_the_window_is_left_as_it_is() -> None:
+@pytest.mark.parametrize(
+    ("text", "failed", "left"),
+    [
+        ("It was in 1859 that Paul wrote. He thanks Paul.", "1859", "He thanks Paul."),
+        ("It is a letter. It is a letter about money.", "It is a letter", "It is a letter about money."),
+        ("He has 2 dogs. He has 2.5 hours. He has 2,000 sheep.", "2", "He has 2.5 hours. He has 2,000 sheep."),
+        ("It is of Charles Dickens. It is of Dickens.", "Dickens", "It is of Charles Dickens."),
+        ("Kept in the box. He goes home. Kept in the box.", "box", "He goes home."),
+    ],
+    ids=["said again", "statement", "number", "name", "frame"],
+)
+def test_exactly_the_clauses_that_make_a_failed_claim_go(text: str, failed: str, left: str) -> None:
+    """Claims are compared and not letters; what is said in a clause that stays is kept."""
+    reader = FrameReader({"kept in the _": "detail"})
+    scores = {claim.value: 1.0 for claim in reader.claims(text)} | {failed: 0.0}
+    (found,) = ground([text], VECTORS[:1], reader, Fixed(scores, guesses=None), threshold=0.5)
+    assert found.text == left
+    kept = {claim.same for index, (claim, _) in enumerate(found.judged) if index not in found.failed}
+    assert kept == {claim.same for claim in reader.claims(left)}
+
+
+@pytest.mark.parametrize("by", ["likelihood", "swap"])
+def test_a_text_that_outgrows_the_window_is_left_as_it_is(by: str) -> None:
     """Nobody can score it and no warm start learns from it; the others are grounded."""
-    verbalizer = tiny_pair().verbalizer
+    pair = tiny_pair()
     long, short = "The cat sat, " * 200 + "the end.", "The cat sat."
-    sign = LikelihoodSign(verbalizer, Pool({}), torch.randn((2, 32), generator=torch.Generator().manual_seed(0)))
+    others_KD = torch.randn((2, 32), generator=torch.Generator().manual_seed(0))
+    signs = {
+        "likelihood": LikelihoodSign(pair.verbalizer, Pool({}), others_KD),
+        "swap": SwapSign(pair.reconstructor, Pool({}), 0.5),
+    }
     vectors_ND = torch.randn((2, 32), generator=torch.Generator().manual_seed(1))
-    found = ground([long, short], vectors_ND, FrameReader({}), sign, threshold=2.0)
+    found = ground([long, short], vectors_ND, FrameReader({}), signs[by], threshold=2.0)
     assert [item.text for item in found] == [long, ""]
     assert all(score.contradicted is None for _, score in found[0].judged)

@@ -116,7 +116,7 @@ def test_a_text_that_outgrows_the_window_keeps_its_other_signals(pair: Pair) -> 
     reads = [Read(Explanation(text), [], []) for text in ("Animal cat" + ", mood sad" * 200 + ".", "Animal cat.")]
     vectors_ND = torch.randn((2, 32), generator=torch.Generator().manual_seed(0))
     long, short = (signals for ((_, signals), *_) in claim_signals(pair, Reader(), vectors_ND, reads))
-    assert (long["probability"], long["lift"], long["taught"]) == (None, None, None)
+    assert [long[name] for name in ("probability", "lift", "taught", "leverage")] == [None] * 4
     assert long["error"] is not None
     assert short["probability"] is not None
 

@@ -9,7 +9,7 @@ import torch
 from tests.unit.evaluate import toy
 
 from nlakit.card import Card
-from nlakit.config import Recipe
+from nlakit.config import NewCorpusConfig, Recipe
 from nlakit.data.corpus import load_corpus
 from nlakit.data.extract import extract_rows
 from nlakit.data.sampling import split_of
@@ -127,7 +127,9 @@ def test_rows_of_another_corpus_are_new_to_the_pair(recipe: Recipe) -> None:
     """They come from its documents alone, without those that the pair's own corpus has too; the probes' rows stay as they were."""
     target = Target.load(recipe.target.model)
     card = card_of(recipe, target)
-    other = recipe.corpus.model_copy(update={"documents": recipe.corpus.documents + 40})
+    other = NewCorpusConfig.model_validate(recipe.corpus.model_dump()).model_copy(
+        update={"documents": recipe.corpus.documents + 40}
+    )
     new, training = rebuild_rows(target, card, rows=12, probe_rows=30, seed=0, corpus=other)
     own = {document.content_hash for document in load_corpus(recipe.corpus)}
     assert len(new) == 12

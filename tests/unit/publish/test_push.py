@@ -159,7 +159,10 @@ def test_the_weights_that_support_asks_go_along_unless_that_is_refused(
 ) -> None:
     """A pair that was loaded with its warm start is published with it, from Python as by the command."""
     Pair.from_pretrained(made).push_to_hub("me/tiny", target="me/base", licence="mit", warm_start=warm_start)
-    assert ("warm-start/verbalizer/model.safetensors" in ready.repos["me/tiny"].files) == warm_start
+    weights = "warm-start/verbalizer/model.safetensors"
+    assert (weights in ready.repos["me/tiny"].files) == warm_start
+    Pair.from_pretrained("me/tiny").push_to_hub("me/again", target="me/base", licence="mit", warm_start=warm_start)
+    assert (weights in ready.repos["me/again"].files) == warm_start
 
 
 def test_a_dry_run_writes_what_would_be_pushed(ready: Hub, made: Path, tmp_path: Path) -> None:

@@ -123,6 +123,7 @@ def _measure_leverage(
         (row, claim, leverage)
         for row, claims, of_row in zip(rows, claims_N, measured_N, strict=True)
         for claim, leverage in zip(claims, of_row, strict=True)
+        if leverage.drop is not None
     ]
     swapped = [(row, claim, leverage.swap / variance) for row, claim, leverage in measured if leverage.swap is not None]
 
@@ -132,7 +133,7 @@ def _measure_leverage(
 
     add("claim_leverage", [(row, rise) for row, _, rise in swapped])
     add("flip_rate", [(row, float(rise > FLIPPED)) for row, _, rise in swapped])
-    add("claim_drop", [(row, leverage.drop / variance) for row, _, leverage in measured])
+    add("claim_drop", [(row, (leverage.drop or 0.0) / variance) for row, _, leverage in measured])
     if bench.judged is None:
         found.leave_out(_TRUTH_MEASURES, bench.why_no_truth)
     else:
@@ -168,7 +169,7 @@ def leverage_table(measured: Sequence[tuple[Claim, Leverage]], variance: float) 
         rises = [leverage.swap / variance for leverage in of_slot if leverage.swap is not None]
         swap = sum(rises) / len(rises) if rises else None
         flips = sum(rise > FLIPPED for rise in rises) / len(rises) if rises else None
-        drop = sum(leverage.drop for leverage in of_slot) / len(of_slot) / variance
+        drop = sum(leverage.drop or 0.0 for leverage in of_slot) / len(of_slot) / variance
         rows.append((slot, len(of_slot), swap, flips, drop))
     rows.sort(key=lambda row: (row[2] is None, -(row[2] or 0.0), row[0]))
     return DataTable(
