@@ -138,10 +138,8 @@ def recipe_of(name: str, seed: int) -> Recipe:
 def made_with(recipe: Recipe) -> str:
     """Return a hash over what a run follows from: its recipe, the rewordings, and how agreement is rewarded where it is."""
     reward = [AGAINST] if recipe.train.agreement else []
-    asked = {
-        "evaluate": {"paraphraser", "corpus"}
-    }  # neither is: Terrarium's own paraphraser and held-out documents serve
-    return fingerprint(recipe.model_dump(mode="json", exclude=asked), paraphraser().fingerprint(), *reward)
+    others = {"evaluate": {"paraphraser", "corpus", "against"}}  # none is named
+    return fingerprint(recipe.model_dump(mode="json", exclude=others), paraphraser().fingerprint(), *reward)
 
 
 def up_to_date(runs: Runs, name: str, seed: int | str) -> bool:

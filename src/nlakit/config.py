@@ -382,6 +382,8 @@ class EvaluateConfig(Settings):
     """What is measured: names of parts (docs/evaluation.md), ``standard``, or ``all``; the round trip always is."""
     seed: int = 0
     """Seed of the choice of rows, of sampling and of the bootstrap."""
+    against: str = ""
+    """Another pair of the same target and layer, by name or folder, that is held against this one on the same rows."""
     corpus: NewCorpusConfig | None = None
     """Documents to measure on in place of the held-out ones; none for those."""
     bootstrap: Positive = 1000

@@ -18,7 +18,7 @@ from nlakit.cli import main
 from nlakit.cli.measure import _settings
 from nlakit.config import AskConfig, EvaluateConfig, NewCorpusConfig, Recipe
 from nlakit.data.corpus import load_corpus
-from nlakit.errors import NotFoundError, RunError
+from nlakit.errors import InputError, NotFoundError, RunError
 from nlakit.evaluate import bench, calibrate, report, runner
 from nlakit.evaluate.contents import ReportData
 from nlakit.evaluate.evaluation import Evaluation
@@ -358,3 +358,28 @@ def test_another_calibration_asks_for_support_to_be_measured_again(recipe: Recip
     card.model_copy(update={"support": shipped(taught=False)}).save(run.path / "pair")
     with pytest.raises(RunError, match=r"evaluate was made with other settings:\n  support"):
         run_stages(recipe, run, SILENT, ["evaluate"])
+
+
+def test_two_pairs_are_held_against_each_other(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against itself a pair gains nothing; who tells the truth gains by it over who does not; other vectors are refused."""
+    folder = save_pair(recipe, tmp_path / "pair")
+    settings = recipe.evaluate.model_copy(update={"parts": ("truth",), "rows": 12, "against": str(folder)})
+    same = runner.evaluate(folder, settings, SILENT).measures
+    assert same["fve_over_other_pair"].value == 0
+    assert same["fve_of_other_pair"] == same["fve"].model_copy()
+
+    asked: list[Verbalizer] = []
+
+    def told(verbalizer: Verbalizer, vectors_ND: Tensor, **_: object) -> list[Sample]:
+        asked.append(verbalizer)
+        text = "About topic animals." if verbalizer is asked[0] else "About topic weather."
+        return [Sample([1, 2, 3], text, Outcome.OK)] * len(vectors_ND)
+
+    monkeypatch.setattr(bench, "sample", told)
+    found = runner.evaluate(folder, settings, SILENT).measures
+    assert (found["claims_true"].value, found["claims_true_of_other_pair"].value) == (1, 0)
+    assert found["claims_true_over_other_pair"].value == 1
+    card = Card.load(folder)
+    card.model_copy(update={"site": "resid.0"}).save(folder)
+    with pytest.raises(InputError, match="Compare pairs of the same target and layer"):
+        runner.evaluate(folder, settings.model_copy(update={"against": "terrarium"}), SILENT)

@@ -42,6 +42,14 @@ PartsOption = Annotated[
         show_default="standard",
     ),
 ]
+AgainstOption = Annotated[
+    str | None,
+    typer.Option(
+        "--against",
+        metavar="PAIR",
+        help="Another pair of the same target and layer to hold it against on the same rows, with the differences.",
+    ),
+]
 EvaluateSetOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -70,6 +78,7 @@ def evaluate(
     rows: RowsOption = None,
     seed: SeedOption = None,
     parts: PartsOption = None,
+    against: AgainstOption = None,
     overrides: EvaluateSetOption = None,
     yes: YesOption = False,
     answers: AnswersOption = None,
@@ -93,6 +102,7 @@ def evaluate(
       nlakit evaluate runs/demo/pair --rows 200 --json
       nlakit evaluate --parts support,words
       nlakit evaluate --parts all --report shipped
+      nlakit evaluate runs/new/pair --against runs/old/pair --parts truth
       nlakit evaluate runs/book --set evaluate.judge.teacher=openai --set evaluate.judge.options.model=MODEL
       nlakit evaluate runs/book --set evaluate.corpus.name=text --set evaluate.corpus.path=another.txt
       nlakit evaluate me/my-pair
@@ -108,7 +118,8 @@ def evaluate(
     if report is not None:
         require_matplotlib("the report")
     progress = Progress(silent=quiet or as_json, yes=yes)
-    given = {"rows": rows, "seed": seed, "parts": None if parts is None else tuple(parts.replace(" ", "").split(","))}
+    chosen = None if parts is None else tuple(parts.replace(" ", "").split(","))
+    given = {"rows": rows, "seed": seed, "parts": chosen, "against": against}
     given = {name: value for name, value in given.items() if value is not None}
     if (Path(pair) / "config.json").is_file():
         evaluation = _measure_run(pair, given, overrides or (), progress, answers)

@@ -56,6 +56,31 @@ class Estimator:
         low, high = bootstrap_interval(errors_N, documents_N, resamples=self.resamples, seed=self.seed)
         return self._measure(name, fve(errors_N, variance), 1 - high / variance, 1 - low / variance, len(errors_N))
 
+    def difference(
+        self, name: str, values_N: Values, documents_N: Sequence[str], others_M: Values, documents_M: Sequence[str]
+    ) -> Measure:
+        """Return the mean of some values less that of others; each resample draws the same documents for both.
+
+        ``n`` is the number of the first. None where either are none.
+        """
+        values, others = np.asarray(values_N, dtype=np.float64), np.asarray(others_M, dtype=np.float64)
+        if not len(values) or not len(others):
+            definition_of(name)
+            return Measure(value=None, n=len(values), split=self.split)
+        index, draws = bootstrap_draws([*documents_N, *documents_M], self.resamples, self.seed)
+        groups, own, other = int(index.max()) + 1, index[: len(values)], index[len(values) :]
+        sums_G, others_G = (
+            np.bincount(place, weights, minlength=groups) for place, weights in ((own, values), (other, others))
+        )
+        count_G, count_others_G = (np.bincount(place, minlength=groups) for place in (own, other))
+        with np.errstate(invalid="ignore"):  # a resample may have drawn no value at all
+            found = [
+                (draws_RG @ sums_G) / (draws_RG @ count_G) - (draws_RG @ others_G) / (draws_RG @ count_others_G)
+                for draws_RG in draws
+            ]
+        low, high = np.nanquantile(np.concatenate(found), [0.025, 0.975]) if groups > 1 else (np.nan, np.nan)
+        return self._measure(name, float(values.mean() - others.mean()), float(low), float(high), len(values))
+
     def ratio(self, name: str, above_N: Values, below_N: Values, documents_N: Sequence[str]) -> Measure:
         """Return sum(above) / sum(below) over the same rows; each resample of documents draws both, so the interval is paired.
 

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 
 from nlakit.errors import InternalError
 from nlakit.evaluate.definitions import (
+    against,
     baselines,
     evidence,
     identify,
@@ -41,6 +42,7 @@ _DEFINITIONS: tuple[MeasureDefinition, ...] = (
     *words.DEFINITIONS,
     *support.DEFINITIONS,
     *baselines.DEFINITIONS,
+    *against.DEFINITIONS,
     *robustness.DEFINITIONS,
     *target.DEFINITIONS,
 )

@@ -18,7 +18,7 @@ from nlakit.data.annotate import ANSWERS, kept_answers
 from nlakit.data.corpus import load_corpus
 from nlakit.data.judgement import ModelJudge
 from nlakit.data.rewordings import ModelParaphraser
-from nlakit.errors import CardError, InternalError, RunError
+from nlakit.errors import CardError, InputError, InternalError, RunError
 from nlakit.evaluate.bench import STAGE, Bench, Found
 from nlakit.evaluate.estimates import HELDOUT, NEW, Estimator
 from nlakit.evaluate.evaluation import FILE_NAME, Evaluation
@@ -91,11 +91,23 @@ def _require_measurable(source: str | Path) -> None:
     card.require_stats()
 
 
+def _require_same_vectors(card: Card, other: Card) -> None:
+    """Raise InputError for pairs that do not read the same vectors."""
+    if (card.site, card.target.fingerprint) != (other.site, other.target.fingerprint):
+        raise InputError(
+            f"evaluate.against names {other.name!r}, which reads {other.site} of {other.target.model!r} "
+            f"({other.target.fingerprint}), and {card.name!r} reads {card.site} of {card.target.model!r} "
+            f"({card.target.fingerprint}). Compare pairs of the same target and layer."
+        )
+
+
 def _deciding(config: EvaluateConfig) -> dict[str, Any]:
     """Return the settings that decide what is found: how a model is called is none, nor is what is not named."""
     wanted: dict[str, Any] = config.model_dump(mode="json", exclude={"judge": {"calls"}, "paraphraser": {"calls"}})
     if not config.paraphraser.teacher:
         del wanted["paraphraser"]
+    if not config.against:
+        del wanted["against"]
     del wanted["corpus"]
     other = _other_corpus(config)
     return wanted | ({"corpus": other} if other else {})
@@ -136,8 +148,10 @@ def evaluate(
     paraphraser.
     """
     started = time.monotonic()
-    parts = chosen_parts(config.parts)
+    parts = chosen_parts((*config.parts, "against") if config.against else config.parts)
     _require_measurable(source)
+    if config.against:
+        _require_same_vectors(load_card(source), load_card(config.against))
     _require_askable(config, {part.name for part in parts})
     progress = progress or Progress(silent=True)
     folder = pair_folder(source)

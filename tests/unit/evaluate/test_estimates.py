@@ -147,3 +147,22 @@ def test_strata_compare_only_rows_of_their_own() -> None:
     assert ESTIMATOR.auroc("support_auroc_slot", scores, labels, documents).value == pytest.approx(3.5 / 6)
     nothing = ESTIMATOR.auroc("support_auroc_slot", [0.9, 0.1], [True, False], ["a", "b"], ["x", "y"])
     assert (nothing.value, nothing.low, nothing.n) == (None, None, 2)
+
+
+def test_a_difference_is_paired_by_document() -> None:
+    """Two means over other numbers of values; what all documents share cancels, and none of either is no difference."""
+    rng = np.random.default_rng(0)
+    documents = [f"d{number}" for number in range(60)]
+    level = rng.normal(size=60)
+    values, names = level.repeat(3) + 0.5, [name for name in documents for _ in range(3)]
+    found = ESTIMATOR.difference("claims_true_over_other_pair", values, names, level, documents)
+    assert found.value == pytest.approx(0.5)
+    assert found.low == pytest.approx(0.5)
+    assert found.high == pytest.approx(0.5)
+    assert found.n == 180
+    loose = ESTIMATOR.difference("claims_true_over_other_pair", values, names, rng.permutation(level), documents)
+    assert loose.low is not None
+    assert loose.high is not None
+    assert loose.low < 0.5 < loose.high
+    assert loose.high - loose.low > 0.1
+    assert ESTIMATOR.difference("claims_true_over_other_pair", values, names, [], []).value is None

@@ -68,6 +68,12 @@ PARTS: dict[str, Part] = {
             standard=False,
         ),
         Part(
+            "against",
+            "another pair",
+            "Another pair of the same target and layer on the same rows, and the difference (evaluate.against).",
+            standard=False,
+        ),
+        Part(
             "robustness",
             "attack",
             "Whether explanations can be made to lie while the target behaves as before, and what exposes it.",
