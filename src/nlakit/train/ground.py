@@ -88,11 +88,11 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
             kept += _ground_shard(path, stage.path, beginning.store, reader, sign, threshold, config.silence)
             task.advance(text=kept.summary())
     write_json(stage.path / "scores.json", kept.record())
-    if doubt := kept.doubt(STAGE):
-        progress.say(f"ALARM: {doubt}")
-        with MetricsWriter(folder.path / "alarms.jsonl", STAGE) as alarms:
-            alarms.truncate_after(-1)
-            alarms.write(0, {"alarm": "teacher_contradicted", "message": doubt})
+    with MetricsWriter(folder.path / "alarms.jsonl", STAGE) as alarms:
+        alarms.truncate_after(-1)
+        for name, message in kept.doubts(STAGE):
+            progress.say(f"ALARM: {message}")
+            alarms.write(0, {"alarm": name, "message": message})
     stage.finish(settings, kept.outputs())
     progress.say(f"ground: {kept.summary()}")
     return stage.path

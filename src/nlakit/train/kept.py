@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,6 +13,8 @@ from nlakit.claims.grounding import Grounded
 
 CONTRADICTED = 0.01
 """Share of the teacher's claims that the vectors contradict, above which there is an alarm: 0.1 % of an honest one's (LOG.md)."""
+SILENT = 0.5
+"""Share of the explanations of which nothing is left, above which there is an alarm: 0 % of Terrarium's (our choice)."""
 SCHEMA = pa.schema(
     [
         ("row_id", pa.int64()),
@@ -96,20 +98,31 @@ class Kept:
             "contradicted": self.contradicted,
         }
 
-    def doubt(self, where: str) -> str:
-        """Say that the vectors contradict the teacher too often, and about what; nothing where they do not.
+    def doubts(self, where: str) -> Iterator[tuple[str, str]]:
+        """Yield (alarm, message) where little is kept, or the vectors contradict the teacher too often.
 
         ``where`` is the folder with the table.
         """
-        if self.contradicted is None or self.contradicted <= CONTRADICTED:
-            return ""
-        slots = self.by("slot")
-        most = sorted(slots, key=lambda slot: -(slots[slot]["contradicted"] or 0))[:3]
-        return (
-            f"the vectors contradict {self.contradicted:.1%} of the teacher's claims, above {CONTRADICTED:.0%}, most of all about "
-            f"{', '.join(most)}: it makes things up. What the vectors do not bear out is taken out; read some of its texts "
-            f"({where}/claims-*.parquet has a line for each claim) before you trust what is taught from the rest"
-        )
+        little = self.silent > SILENT * self.explanations
+        if little:
+            message = (
+                f"nothing is left of {self.silent:,} of {self.explanations:,} explanations: the vectors hold little of what the "
+                "teacher says, or the first round has learnt too little to tell. Give it more texts, or more passes "
+                "(ground.epochs), before you trust it"
+            )
+            yield "little_kept", message
+        if self.contradicted is not None and self.contradicted > CONTRADICTED:
+            slots = self.by("slot")
+            most = sorted(slots, key=lambda slot: -(slots[slot]["contradicted"] or 0))[:3]
+            blame = (
+                "it makes things up, unless the first round has learnt too little" if little else "it makes things up"
+            )
+            message = (
+                f"the vectors contradict {self.contradicted:.1%} of the teacher's claims, above {CONTRADICTED:.0%}, most of all "
+                f"about {', '.join(most)}: {blame}. What the vectors do not bear out is taken out; read some of its texts "
+                f"({where}/claims-*.parquet has a line for each claim) before you trust what is taught from the rest"
+            )
+            yield "teacher_contradicted", message
 
     def summary(self) -> str:
         """Say in a few words what was kept."""
