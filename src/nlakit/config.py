@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from nlakit.validation import apply_override, setting_fields, validated
+from nlakit.validation import setting_fields
 
 Scalar = str | int | float | bool
 """What a plugin's options may hold: values that TOML, JSON and the card write the same way."""
@@ -72,9 +72,6 @@ class Settings(BaseModel):
     """Base of every settings model: frozen, no unknown keys, docstrings as field descriptions."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-S = TypeVar("S", bound=Settings)
 
 
 class TargetConfig(Settings):
@@ -449,16 +446,3 @@ class Recipe(Settings):
 def recipe_fields() -> Iterator[tuple[str, type[BaseModel], str]]:
     """Yield (dotted key, owning model, field name) for every setting of a recipe."""
     return setting_fields(Recipe)
-
-
-def override_settings(settings: S, overrides: Sequence[str], source: str) -> S:
-    """Return settings with ``"table.key=value"`` applied over them; ``source`` names them in errors."""
-    data = plain(settings)
-    for override in overrides:
-        apply_override(data, override)
-    return validated(type(settings), data, f"{source} with overrides" if overrides else source)
-
-
-def settings_from(model: type[S], data: Mapping[str, Any], source: str) -> S:
-    """Build settings of one's own, such as a plugin's options; ConfigError lists every problem, ``source`` names them."""
-    return validated(model, dict(data), source)

@@ -51,10 +51,20 @@ def apply_override(data: dict[str, Any], override: str) -> None:
     except tomllib.TOMLDecodeError:
         value = text.strip()
     for part in parts[:-1]:
-        data = data.setdefault(part, {})
+        if data.get(part) is None:  # a table that may be left out
+            data[part] = {}
+        data = data[part]
         if not isinstance(data, dict):
             raise ConfigError(f"the override {override!r} goes through {part!r}, which is a value and not a table")
     data[parts[-1]] = value
+
+
+def override_settings(settings: M, overrides: Sequence[str], source: str) -> M:
+    """Return settings with ``"table.key=value"`` applied over them; ``source`` names them in errors."""
+    data = settings.model_dump(mode="json")
+    for override in overrides:
+        apply_override(data, override)
+    return validated(type(settings), data, f"{source} with overrides" if overrides else source)
 
 
 def setting_fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, type[BaseModel], str]]:

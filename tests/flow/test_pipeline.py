@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from nlakit.cli import main
-from nlakit.config import Recipe, Scalar, override_settings, plain
+from nlakit.config import Recipe, Scalar, plain
 from nlakit.errors import ConfigError, RunError, UserError
 from nlakit.pipeline import GROW, run_recipe, run_stages, stages_of
 from nlakit.progress import Progress
 from nlakit.runs import RunFolder, read_metrics
 from nlakit.testing import tiny_recipe
+from nlakit.validation import override_settings
 
 SILENT = Progress(silent=True)
 

@@ -283,7 +283,12 @@ def test_recipes_are_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> Non
     assert 3 == json.loads(capsys.readouterr().out)["train"]["steps"]
 
     ended(["recipes", "show", "terrarium-quick"])
-    assert "train.kl_coefficient" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "train.kl_coefficient" in shown
+    assert "evaluate.corpus.name" in shown
+
+    ended(["recipes", "show", "terrarium-quick", "--set", "evaluate.corpus.name=text", "--json"])
+    assert json.loads(capsys.readouterr().out)["evaluate"]["corpus"]["name"] == "text"
 
 
 @pytest.mark.parametrize(

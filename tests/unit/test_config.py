@@ -11,18 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from nlakit.config import (
-    PromptConfig,
-    Recipe,
-    SplitConfig,
-    derive_seed,
-    fingerprint,
-    override_settings,
-    plain,
-    recipe_fields,
-)
+from nlakit.config import PromptConfig, Recipe, SplitConfig, derive_seed, fingerprint, plain, recipe_fields
 from nlakit.errors import ConfigError, NotFoundError
 from nlakit.recipe import list_recipes, load_recipe, recipe_from
+from nlakit.validation import override_settings
 
 MINIMAL = 'name = "mine"\ndescription = "One of my own."\n'
 

@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 
 from nlakit.cli import main
-from nlakit.config import override_settings
 from nlakit.errors import ConfigError
 from nlakit.models.sizes import sizes_of
 from nlakit.plan import PUBLISHED, Plan, Sizes, make_plan, parse_gpus
 from nlakit.recipe import recipe_from
 from nlakit.testing import tiny_model
+from nlakit.validation import override_settings
 
 QWEN = {
     "model_type": "qwen2",

@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from nlakit import runs
-from nlakit.config import Recipe, override_settings
+from nlakit.config import Recipe
 from nlakit.errors import ConfigError, RunError, StorageFullError
 from nlakit.recipe import load_recipe
 from nlakit.runs import MetricsWriter, RunFolder, last_metrics, read_metrics
+from nlakit.validation import override_settings
 
 SETTINGS = {"seed": 0, "extract": {"rows": 5, "split": {"av": 0.25}}}
 

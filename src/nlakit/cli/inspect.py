@@ -64,7 +64,7 @@ def show(
     for key, _, _ in recipe_fields():
         value = data
         for part in key.split("."):
-            value = value[part]
+            value = None if value is None else value[part]
         rows.append((key, "none" if value is None else value))
     print_table(("setting", "value"), rows)
 

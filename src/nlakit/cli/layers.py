@@ -155,8 +155,8 @@ def _recipe(
     model: str | None, corpus: str | None, recipe: str | None, seed: int | None, overrides: list[str]
 ) -> Recipe:
     """Put a recipe together from the options; ConfigError when no text is named for a target of one's own."""
-    from nlakit.config import override_settings
     from nlakit.recipe import load_recipe
+    from nlakit.validation import override_settings
 
     if recipe is None and corpus is None and model not in (None, TERRARIUM):
         raise ConfigError(

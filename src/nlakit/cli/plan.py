@@ -42,11 +42,11 @@ def plan(
       nlakit plan --model Qwen/Qwen2.5-7B-Instruct --gpu H100:2
       nlakit plan --model models/mine --layer 20 --docs 50000 --gpu A100:8 --price 3,15 --set adapters.mode=full
     """
-    from nlakit.config import override_settings
     from nlakit.models.adapters import LARGE
     from nlakit.models.sizes import sizes_of
     from nlakit.plan import GPUS, PUBLISHED, make_plan, parse_gpus
     from nlakit.recipe import load_recipe, recipe_from
+    from nlakit.validation import override_settings
 
     kind, count = parse_gpus(gpu)
     known = load_recipe(recipe) if recipe is not None else recipe_from(PUBLISHED, "the published settings")

@@ -80,11 +80,11 @@ def _run(
     yes: bool,
 ) -> None:
     """Resolve recipe and folder, run one stage or all, and print where the result is."""
-    from nlakit.config import override_settings
     from nlakit.pipeline import run_stages
     from nlakit.progress import Progress
     from nlakit.recipe import load_recipe
     from nlakit.runs import RunFolder
+    from nlakit.validation import override_settings
 
     if name is not None:
         recipe = load_recipe(name, overrides or ())

@@ -67,9 +67,9 @@ def grow(
       nlakit terrarium grow --out runs/tiny --set steps=100 --set width=64
     """
     from nlakit import terrarium
-    from nlakit.config import override_settings
     from nlakit.progress import Progress
     from nlakit.terrarium.target import GrowConfig
+    from nlakit.validation import override_settings
 
     config = override_settings(GrowConfig(), overrides or (), "the settings of terrarium grow")
     folder = terrarium.grow(out, config, Progress(silent=quiet or as_json))

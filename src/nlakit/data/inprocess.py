@@ -15,7 +15,7 @@ from pydantic import Field
 from transformers import GenerationConfig
 
 from nlakit.card import Card
-from nlakit.config import AnnotateConfig, Positive, Settings, fingerprint, settings_from
+from nlakit.config import AnnotateConfig, Positive, Settings, fingerprint
 from nlakit.data.instruction import INSTRUCTION, Reply, explain_reply, instruct
 from nlakit.data.teachers import Context, ExtractiveTeacher, Source
 from nlakit.errors import ConfigError, InputError, InternalError, PairError
@@ -26,6 +26,7 @@ from nlakit.models.target import Target
 from nlakit.models.verbalizer import configured_ends
 from nlakit.plugins import DEFAULT_PAIR
 from nlakit.prompts import encode_once
+from nlakit.validation import validated
 
 SHORTEST_TEXT = 200
 """Characters of the text that must fit into the target's window beside the instruction (our choice)."""
@@ -279,10 +280,10 @@ class PairTeacher:
 def make_target_teacher(config: AnnotateConfig) -> TargetTeacher | ContinuingTeacher:
     """Entry point of the teacher ``target``."""
     if config.options.get("form") == "continue":
-        return ContinuingTeacher(settings_from(ContinuingOptions, config.options, "annotate.options"))
-    return TargetTeacher(settings_from(TargetOptions, config.options, "annotate.options"))
+        return ContinuingTeacher(validated(ContinuingOptions, dict(config.options), "annotate.options"))
+    return TargetTeacher(validated(TargetOptions, dict(config.options), "annotate.options"))
 
 
 def make_pair_teacher(config: AnnotateConfig) -> PairTeacher:
     """Entry point of the teacher ``pair``."""
-    return PairTeacher(settings_from(PairOptions, config.options, "annotate.options"))
+    return PairTeacher(validated(PairOptions, dict(config.options), "annotate.options"))

@@ -21,7 +21,7 @@ from nlakit.data.tokens import CONTEXT_CHARACTERS
 from nlakit.doctor.findings import Result, failure, held, not_applicable, passed, warning
 from nlakit.doctor.subject import Subject, present
 from nlakit.errors import CardError
-from nlakit.evaluate.estimates import HELDOUT
+from nlakit.evaluate.estimates import HELDOUT, NEW
 from nlakit.evaluate.rows import DataSettings
 from nlakit.runs import read_metrics
 from nlakit.train.rounds import STATS_ROWS, training_statistics
@@ -217,6 +217,8 @@ def evaluation_is_of_heldout_rows(subject: Subject) -> Result:
     """Look at the split of every number of the evaluation, and at the documents that it shows."""
     evaluation, run = present(subject.evaluation), present(subject.run)
     result = _splits(evaluation.measures, "the evaluation")
+    if evaluation.corpus:
+        return result  # of another corpus, without the documents of the pair's own
     recipe = run.recipe()
     seen = {row["document_id"] for row in read_metrics(run.path / "samples.jsonl") if "document_id" in row}
     if subject.store is not None:
@@ -261,11 +263,11 @@ def something_is_held_out(subject: Subject) -> Result:
 
 
 def _splits(measures: Mapping[str, Measure], where: str) -> Result:
-    others = sorted(name for name, measure in measures.items() if measure.split != HELDOUT)
+    others = sorted(name for name, measure in measures.items() if measure.split not in (HELDOUT, NEW))
     named = f", the first is {others[0]} on {measures[others[0]].split!r}" if others else ""
     return held(
         not others,
-        f"{len(measures) - len(others)} of {len(measures)} numbers of {where} are of held-out rows{named}",
+        f"{len(measures) - len(others)} of {len(measures)} numbers of {where} are of held-out or new documents{named}",
     )
 
 

@@ -278,7 +278,7 @@ CHECKS: tuple[Check, ...] = (
         25,
         "held-out",
         "Nothing that was trained on is measured",
-        "Evaluate with nlakit evaluate, which measures on documents of the split heldout alone, and throw the other numbers away.",
+        "Evaluate with nlakit evaluate, which measures on held-out or new documents alone, and throw the other numbers away.",
         (
             Look(("card",), data_checks.results_are_of_heldout_rows),
             Look(("run", "evaluation"), data_checks.evaluation_is_of_heldout_rows),

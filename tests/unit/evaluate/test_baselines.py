@@ -56,7 +56,9 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     heldout = rows(torch.tensor([[0.1, 0.0, 5.0], [9.0, 1.0, 0.0]]), ["b c d", "x y z"])
     config = SimpleNamespace(seed=0)
-    return SimpleNamespace(heldout=heldout, training=training, before=None, reader=None, explain=explain, config=config)
+    return SimpleNamespace(
+        heldout=heldout, training=training, explained_before=None, reader=None, explain=explain, config=config
+    )
 
 
 def texts(found: list[Explanation] | None) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.unit.train.cut import Cut
 
-from nlakit.config import Recipe, override_settings
+from nlakit.config import Recipe
 from nlakit.data.corpus import load_corpus
 from nlakit.data.sampling import split_of
 from nlakit.errors import ConfigError, InputError, RunError, UserError
@@ -20,6 +20,7 @@ from nlakit.runs import RunFolder, read_metrics
 from nlakit.testing import tiny_text_file
 from nlakit.train import grow
 from nlakit.train.vocabulary import train_tokenizer
+from nlakit.validation import override_settings
 
 SILENT = Progress(silent=True)
 TINY = (

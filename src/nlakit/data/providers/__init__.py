@@ -17,10 +17,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nlakit.config import AnnotateConfig, AskConfig, settings_from
+from nlakit.config import AnnotateConfig, AskConfig
 from nlakit.data.providers.asker import EndpointAsker
 from nlakit.data.providers.endpoint import EndpointTeacher
 from nlakit.data.providers.wire import AnthropicWire, EndpointOptions, OpenAIWire, Wire
+from nlakit.validation import validated
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class EndpointPlugin:
 
     def asker(self, config: AskConfig, *, table: str, wording: str, max_tokens: int) -> EndpointAsker:
         """Make what asks the model behind the endpoint anything else."""
-        options = settings_from(EndpointOptions, {"max_tokens": max_tokens, **config.options}, f"{table}.options")
+        options = validated(EndpointOptions, {"max_tokens": max_tokens, **config.options}, f"{table}.options")
         return EndpointAsker(self.wire, options, config.calls, wording=wording, table=table)
 
 

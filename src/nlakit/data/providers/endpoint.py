@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from nlakit.config import AnnotateConfig, settings_from
+from nlakit.config import AnnotateConfig
 from nlakit.data.instruction import INSTRUCTION, explain_reply, instruct
 from nlakit.data.providers.asker import EndpointAsker
 from nlakit.data.providers.wire import EndpointOptions, Wire
 from nlakit.data.teachers import Context, Plan
 from nlakit.explanations import Explanation
+from nlakit.validation import validated
 
 
 class EndpointTeacher:
@@ -22,7 +23,7 @@ class EndpointTeacher:
     """
 
     def __init__(self, wire: Wire, config: AnnotateConfig) -> None:
-        options = settings_from(EndpointOptions, config.options, "annotate.options")
+        options = validated(EndpointOptions, dict(config.options), "annotate.options")
         self._asker = EndpointAsker(wire, options, config.calls, wording=INSTRUCTION)
         self.name, self.batch_rows = wire.name, self._asker.batch_rows
 
