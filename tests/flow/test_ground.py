@@ -246,7 +246,10 @@ def test_the_other_half_asks_for_no_other_first_round(recipe: Recipe, tmp_path: 
     run = prepared(recipe, tmp_path / "run")
     run_stages(by(recipe, "likelihood"), run, SILENT, ["ground"])
     rate = recipe.warm_start.model_copy(update={"reconstructor_learning_rate": 1e-5, "verbalizer_epochs": 0.5})
+    before = (run.path / "first-round" / "done.json").read_bytes()
     run_stages(by(recipe.model_copy(update={"warm_start": rate}), "likelihood"), run, SILENT, ["ground", "warm-start"])
+    assert (run.path / "first-round" / "done.json").read_bytes() == before
+    assert (run.path / "warm-start" / "done.json").exists()
 
 
 def test_a_shard_of_which_nothing_is_taught_is_grounded(recipe: Recipe, tmp_path: Path) -> None:

@@ -277,14 +277,15 @@ def _grounded(
     What ordinary words say of a name, a number or a quotation ("a letter by _ to his sister") says nothing without it. So by frames
     every clause goes that makes a claim that failed, and with it what is claimed there and nowhere else.
     """
+    if not failed:
+        return Grounded(text, judged, frozenset())
     claims = [claim for claim, _ in judged]
     spans = [(claims[index].start, claims[index].end) for index in failed]
-    if failed and isinstance(reader, FrameReader):
+    if isinstance(reader, FrameReader):
         wrong = {claims[index].same for index in failed}
         said = list(reader.by_clause(text))
         gone = [clause for clause, found in said if any(claim.same in wrong for claim in found)]
         left = {claim.same for clause, found in said if clause not in gone for claim in found}
         failed = {index for index, claim in enumerate(claims) if claim.same not in left}
         spans = [(clause.start, clause.end) for clause in gone]
-    left_text = cut(text, spans) if len(failed) < len(claims) else ""
-    return Grounded(left_text if failed else text, judged, frozenset(failed))
+    return Grounded(cut(text, spans) if len(failed) < len(claims) else "", judged, frozenset(failed))

@@ -26,7 +26,7 @@ from nlakit.evaluate.examples import outcome_counts, shown_documents
 from nlakit.evaluate.fidelity import quantiles
 from nlakit.evaluate.measures import in_registry_order
 from nlakit.evaluate.rows import DataSettings, rebuild_rows
-from nlakit.evaluate.suite import chosen_parts
+from nlakit.evaluate.suite import Part, chosen_parts
 from nlakit.models.pair import Pair, load_card, pair_folder
 from nlakit.progress import Progress
 from nlakit.runs import RunFolder, now, versions
@@ -91,6 +91,16 @@ def _require_measurable(source: str | Path) -> None:
     card.require_stats()
 
 
+def _possible_parts(source: str | Path, config: EvaluateConfig) -> list[Part]:
+    """Return the parts that are wanted, once everything is there that they need; raises before any work is done."""
+    parts = chosen_parts((*config.parts, "against") if config.against else config.parts)
+    _require_measurable(source)
+    if config.against:
+        _require_same_vectors(load_card(source), load_card(config.against))
+    _require_askable(config, {part.name for part in parts})
+    return parts
+
+
 def _require_same_vectors(card: Card, other: Card) -> None:
     """Raise InputError for pairs that do not read the same vectors."""
     if (card.site, card.target.fingerprint) != (other.site, other.target.fingerprint):
@@ -148,11 +158,7 @@ def evaluate(
     paraphraser.
     """
     started = time.monotonic()
-    parts = chosen_parts((*config.parts, "against") if config.against else config.parts)
-    _require_measurable(source)
-    if config.against:
-        _require_same_vectors(load_card(source), load_card(config.against))
-    _require_askable(config, {part.name for part in parts})
+    parts = _possible_parts(source, config)
     progress = progress or Progress(silent=True)
     folder = pair_folder(source)
     pair = Pair.from_pretrained(folder)

@@ -26,23 +26,14 @@ from nlakit.progress import Progress
 from nlakit.runs import RunFolder
 from nlakit.train.checkpoints import Checkpoints, State
 from nlakit.train.rewording import Reworder
-from nlakit.train.rounds import (
-    NO_RESULT,
-    Beginning,
-    TaughtRows,
-    reconstructor_half,
-    taught_rows,
-    verbalizer_half,
-)
+from nlakit.train.rounds import NO_RESULT, Beginning, TaughtRows, reconstructor_half, taught_rows, verbalizer_half
 from nlakit.train.supervised import Half, Job, train_half
 
 STAGE = "first-round"
 HALVES = {"likelihood": "verbalizer", "swap": "reconstructor"}
 """Which half a sign needs."""
-LABEL = "ground"
-"""Names the draws."""
 GROUND = "ground"
-"""The stage that it serves."""
+"""The stage that it serves, which also names the draws."""
 
 
 def verbalizer(beginning: Beginning, folder: RunFolder, progress: Progress) -> tuple[Verbalizer, TaughtRows]:
@@ -140,7 +131,7 @@ def _config(recipe: Recipe) -> WarmStartConfig:
 
 
 def _seed(recipe: Recipe) -> int:
-    return derive_seed(recipe.seed, LABEL)
+    return derive_seed(recipe.seed, GROUND)
 
 
 def _kept(half: Half, folder: RunFolder) -> Checkpoints:

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,42 +50,25 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
     """
     stage = folder.stage(STAGE)
     beginning = Beginning.of(recipe, folder)
-    store, prompts = beginning.store, beginning.prompts
-    taught = {split: explained(recipe, folder, split) for split in ("av", "ar")}
-    settings = {
-        "store": store.fingerprint,
-        "explanations": {split: fingerprint(rows, texts) for split, (rows, texts) in taught.items()},
-        "prompts": prompts.model_dump(mode="json"),
-        "adapters": recipe.adapters.model_dump(mode="json"),
-        "warm_start": recipe.warm_start.model_dump(mode="json", exclude=NO_RESULT),
-        "first_round": first_round.fingerprint_of(beginning, folder) if recipe.ground.reuse else None,
-        "seed": recipe.seed,
-    }
-    output = stage.path / "pair"
+    taught = {split: explained(recipe, folder, split) for split in ground.TAUGHT_SPLITS}
+    settings, output = _settings(beginning, folder, taught), stage.path / "pair"
     if folder.check_stage(STAGE, settings, output) == "done":
         return output
     verbalizer, reconstructor = beginning.verbalizer(), beginning.reconstructor()
     rows = {
-        split: taught_rows(store, *taught[split], verbalizer, recipe.warm_start, recipe.seed, split) for split in taught
+        split: taught_rows(beginning.store, *found, verbalizer, recipe.warm_start, recipe.seed, split)
+        for split, found in taught.items()
     }
     for split, found in rows.items():
         found.tell(progress, "warm start", split, recipe.train.max_new_tokens)
     stage.begin(settings)
     reworder = Reworder.of(recipe.corpus.name, recipe.warm_start.rewordings)
     with folder.metrics(STAGE) as metrics:
-        job = Job(
-            "warm start",
-            recipe.warm_start,
-            recipe.seed,
-            metrics,
-            stage.path / "checkpoints",
-            progress,
-            recipe.memory.fill,
-        )
-        writes = verbalizer_half(verbalizer, rows["av"], job.config, job.seed)
-        rebuilds = reconstructor_half(
-            reconstructor, rows["ar"], job.config, beginning.statistics[0].variance, reworder, job.seed
-        )
+        config, seed, checkpoints = recipe.warm_start, recipe.seed, stage.path / "checkpoints"
+        job = Job("warm start", config, seed, metrics, checkpoints, progress, recipe.memory.fill)
+        variance = beginning.statistics[0].variance
+        writes = verbalizer_half(verbalizer, rows["av"], config, seed)
+        rebuilds = reconstructor_half(reconstructor, rows["ar"], config, variance, reworder, seed)
         for half in (writes, rebuilds):
             first_round.take_up(half, beginning, folder)
         steps, written = train_half(writes, job)
@@ -103,6 +87,22 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
     stage.finish(settings, {"pair": fingerprint(weight_hashes(output)), **figures})
     shutil.rmtree(job.checkpoints, ignore_errors=True)
     return output
+
+
+def _settings(
+    beginning: Beginning, folder: RunFolder, taught: Mapping[str, tuple[list[int], list[str]]]
+) -> dict[str, Any]:
+    """Return everything that the weights follow from."""
+    recipe = beginning.recipe
+    return {
+        "store": beginning.store.fingerprint,
+        "explanations": {split: fingerprint(rows, texts) for split, (rows, texts) in taught.items()},
+        "prompts": beginning.prompts.model_dump(mode="json"),
+        "adapters": recipe.adapters.model_dump(mode="json"),
+        "warm_start": recipe.warm_start.model_dump(mode="json", exclude=NO_RESULT),
+        "first_round": first_round.fingerprint_of(beginning, folder) if recipe.ground.reuse else None,
+        "seed": recipe.seed,
+    }
 
 
 def _card(beginning: Beginning, figures: dict[str, float], teacher: dict[str, Any], claims: dict[str, Any]) -> Card:
