@@ -191,9 +191,15 @@ def write(runs: Runs) -> None:
     atomic_write_text(PICTURE, as_picture(runs))
 
 
+def label(runs: Runs, name: str) -> str:
+    """Return the name of a variant, marked where a run of it was made otherwise than it would be made now."""
+    return name if all(up_to_date(runs, name, seed) for seed in runs[name]) else f"{name} (earlier)"
+
+
 def as_picture(runs: Runs) -> str:
     """Draw a dot for each run and the span of its intervals, a panel a measure; SVG."""
     names = [name for name in reversed(VARIANTS) if name in runs]
+    labels = [label(runs, name) for name in names]
     with drawing() as draw:
         figure, all_axes = draw(58 + 19 * len(names), 2 * WIDTH, columns=len(DRAWN))
         for place, (axes, (column, (title, low, high))) in enumerate(zip(all_axes, DRAWN.items(), strict=True)):
@@ -204,7 +210,7 @@ def as_picture(runs: Runs) -> str:
                 axes.plot(ends, [row, row], color=color, linewidth=4, alpha=0.3, solid_capstyle="butt")
                 axes.plot([item["value"] for item in found], [row] * len(found), "o", color=color, markersize=4)
             axes.set_title(title, loc="left", color=INK)
-            axes.set_yticks(range(len(names)), names if place == 0 else [""] * len(names))
+            axes.set_yticks(range(len(names)), labels if place == 0 else [""] * len(names))
             axes.tick_params(axis="y", labelcolor=INK)
             axes.set_xlim(low - 0.03 * (high - low), high + 0.03 * (high - low))
             axes.set_xticks([low, (low + high) / 2, high])
@@ -236,8 +242,7 @@ def as_markdown(runs: Runs) -> str:
     for name in present:
         measures = [of_seed["measures"] for of_seed in runs[name].values()]
         cells = [cell(column, [found.get(column) for found in measures]) for column in COLUMNS]
-        stale = "" if all(up_to_date(runs, name, seed) for seed in runs[name]) else " (earlier)"
-        lines.append(f"| {name}{stale} | {len(measures)} | {' | '.join(cells)} |")
+        lines.append(f"| {label(runs, name)} | {len(measures)} | {' | '.join(cells)} |")
     lines += ["", "`earlier`: with the recipe or the reward as they were before their last change.", ""]
     lines += [f"* `{name}`: {VARIANTS[name].about}." for name in present]
     return "\n".join(lines) + "\n"
