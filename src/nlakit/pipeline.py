@@ -54,6 +54,11 @@ def run_stages(
             f"the recipe {recipe.name!r} reads the target {recipe.target.model!r}, so there is nothing to grow; that is for "
             "recipes with target.model = 'grown', such as real-text"
         )
+    if GROUND in stages and recipe.ground.by == NOTHING:
+        raise ConfigError(
+            f"the recipe {recipe.name!r} takes the teacher's texts as they are (ground.by = 'nothing'), so there is nothing to "
+            "ground; give --set ground.by=likelihood, or take a recipe that grounds, such as terrarium-full"
+        )
     if "annotate" in stages:
         teacher = load_teacher(recipe.annotate)  # a misspelt one is told now, not behind the extraction
         if isinstance(teacher, Priced) and not (folder.stage("annotate").path / "done.json").exists():

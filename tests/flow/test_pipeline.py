@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from nlakit.cli import main
-from nlakit.config import Recipe, Scalar, plain
+from nlakit.config import GroundConfig, Recipe, Scalar, plain
 from nlakit.errors import ConfigError, RunError, UserError
 from nlakit.pipeline import GROW, run_recipe, run_stages, stages_of
 from nlakit.progress import Progress
@@ -149,6 +149,14 @@ def test_a_recipe_that_names_its_target_grows_none(recipe: Recipe, tmp_path: Pat
     assert GROW not in stages_of(recipe)
     with pytest.raises(ConfigError, match=r"there is nothing to grow.*real-text"):
         run_stages(recipe, RunFolder(tmp_path / "run"), SILENT, [GROW])
+    assert [] == list((tmp_path / "run").iterdir())
+
+
+def test_a_recipe_that_takes_the_texts_as_they_are_grounds_nothing(recipe: Recipe, tmp_path: Path) -> None:
+    """Asked for by name, the stage says so and what to set, before a first round is trained for nothing."""
+    taken = recipe.model_copy(update={"ground": GroundConfig(by="nothing")})
+    with pytest.raises(ConfigError, match=r"there is nothing to ground.*ground\.by=likelihood"):
+        run_stages(taken, RunFolder(tmp_path / "run"), SILENT, ["ground"])
     assert [] == list((tmp_path / "run").iterdir())
 
 

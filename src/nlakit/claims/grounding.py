@@ -71,8 +71,8 @@ class LikelihoodSign:
 
     The probability of the value is held against the frequency of the value in its slot (:func:`~nlakit.truth.beyond_chance`):
     at 1 the vector decides it, at 0 the vector says nothing about it, and whoever writes it down guesses. A whole statement
-    can be worded in too many ways for that; it scores the probability that it was written of its own vector and not of one
-    of the others, each being as likely before: ``p / (p + mean of p under the others)``.
+    can be worded in too many ways for that. What is held against chance is the probability that it was written of its own
+    vector and not of another, ``p / (p + mean of p under the others)``, which is a half where the vector says nothing.
     """
 
     verbalizer: Verbalizer
@@ -107,7 +107,7 @@ class LikelihoodSign:
         elsewhere_N = self._elsewhere(texts, spans_N, claims_N)
         return [
             [
-                Score(own_share(found.log_prob, [log_probs[place] for log_probs in elsewhere]))
+                self._of_statement(found, [log_probs[place] for log_probs in elsewhere])
                 if claim.slot == STATEMENT
                 else self._of_value(claim, found)
                 for place, (claim, found) in enumerate(zip(claims, founds, strict=True))
@@ -120,6 +120,10 @@ class LikelihoodSign:
         probability, frequency = math.exp(found.log_prob), self.guesses.frequency(claim)
         contradicted = found.contradicted and RARER * probability < frequency
         return Score(beyond_chance(probability, frequency), contradicted)
+
+    def _of_statement(self, found: SpanScore, elsewhere: Sequence[float]) -> Score:
+        """Hold the probability that a statement was written of its own vector against that of a draw between two."""
+        return Score(beyond_chance(own_share(found.log_prob, elsewhere), 0.5))
 
     def _elsewhere(
         self, texts: Sequence[str], spans_N: Sequence[Sequence[Span]], claims_N: Sequence[Sequence[Claim]]

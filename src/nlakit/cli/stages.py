@@ -37,6 +37,7 @@ def _help(name: str, about: str) -> str:
     text = "real-text --set corpus.path=book.txt --out runs/book"
     examples = {
         "grow": (text, "--out runs/book"),
+        "ground": ("terrarium-full --out runs/full", "--out runs/full"),
         "run": ("terrarium-quick --out runs/demo", text, "--out runs/demo"),
     }.get(name, ("terrarium-quick --out runs/demo", "--out runs/demo"))
     return (

@@ -111,7 +111,15 @@ def test_a_value_is_scored_by_its_probability_and_a_statement_against_other_vect
     elsewhere = [span_log_probs(verbalizer, other_D[None], [text], spans)[0][1] for other_D in others_KD]
     assert [claim.slot for claim in claims] == ["kept in the _", "statement"]
     assert scores[0].value == pytest.approx((math.exp(value) - 0.25) / 0.75, rel=1e-4)
-    assert scores[1].value == pytest.approx(own_share(clause, elsewhere), rel=1e-4)
+    assert scores[1].value == pytest.approx(2 * own_share(clause, elsewhere) - 1, rel=1e-4)
+
+
+def test_a_statement_that_its_vector_makes_no_likelier_scores_as_a_guessed_value_does() -> None:
+    """Where the other vectors are its own, a whole statement scores 0: the bound that sorts out values sorts it out too."""
+    vectors_ND = torch.randn((1, 32), generator=torch.Generator().manual_seed(0))
+    sign = LikelihoodSign(tiny_pair().verbalizer, Pool({}), vectors_ND.expand(3, -1))
+    scores = sign.scores(vectors_ND, ["The cat sat."], [FrameReader({}).claims("The cat sat.")], [0])[0]
+    assert [score.value for score in scores] == [pytest.approx(0.0, abs=1e-5)]
 
 
 @pytest.mark.parametrize(
