@@ -205,6 +205,8 @@ def as_picture(runs: Runs) -> str:
         for place, (axes, (column, (title, low, high))) in enumerate(zip(all_axes, DRAWN.items(), strict=True)):
             for row, name in enumerate(names):
                 found = [item for of_seed in runs[name].values() if (item := of_seed["measures"].get(column))]
+                if not found:  # nothing to keep of an FVE that is not above 0
+                    continue
                 color = MAIN if name == "all" else SECOND
                 ends = [min(item["low"] for item in found), max(item["high"] for item in found)]
                 axes.plot(ends, [row, row], color=color, linewidth=4, alpha=0.3, solid_capstyle="butt")

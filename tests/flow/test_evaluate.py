@@ -360,6 +360,32 @@ def test_another_calibration_asks_for_support_to_be_measured_again(recipe: Recip
         run_stages(recipe, run, SILENT, ["evaluate"])
 
 
+def test_a_comparison_with_nobody_is_refused_before_the_work(
+    recipe: Recipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who asks for the part against by name has to name a pair."""
+    folder = save_pair(recipe, tmp_path / "pair")
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", str(folder), "--parts", "truth,against"])
+    assert ended.value.code == 2
+    err = capsys.readouterr().err
+    assert "--against PAIR" in err
+    assert "held-out rows" not in err
+
+
+def test_programs_are_told_what_was_left_out(
+    recipe: Recipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With --json the measures are all of the output; why others are missing, and that documents are few, is said beside it."""
+    folder = save_pair(recipe, tmp_path / "pair", warm_start=False)
+    with pytest.raises(SystemExit):
+        main(["evaluate", str(folder), "--parts", "warm_start", "--rows", "4", "--json"])
+    out, err = capsys.readouterr()
+    assert "fve" in json.loads(out)
+    assert "not measured: fve_warm_start" in err
+    assert "intervals over fewer than 10 are too narrow" in err
+
+
 def test_two_pairs_are_held_against_each_other(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Against itself a pair gains nothing; who tells the truth gains by it over who does not; other vectors are refused."""
     folder = save_pair(recipe, tmp_path / "pair")

@@ -136,6 +136,16 @@ def test_a_reading_can_be_drawn(pair: str, tmp_path: Path, capsys: pytest.Captur
     assert reading["token"].strip() in drawn
 
 
+def test_a_picture_of_another_kind_is_refused_before_the_work(
+    pair: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No SVG is written under the name of something else, and no folder made for it."""
+    path = tmp_path / "new" / "reading.png"
+    assert 2 == ended(["read", TEXT, "--pair", pair, "--picture", str(path)])
+    assert "ends in .svg" in capsys.readouterr().err
+    assert not path.parent.exists()
+
+
 def test_describe_writes_one_explanation_a_sample(
     pair: str, vectors: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nlakit.cli.options import JsonOption, QuietOption, SetOption, file_option, parse_ranges
+from nlakit.cli.options import JsonOption, QuietOption, SetOption, file_option, parse_ranges, picture_option
 from nlakit.cli.output import print_json, print_table
 from nlakit.errors import ConfigError
 
@@ -63,7 +63,7 @@ def layers(
     overrides: SetOption = None,
     as_json: JsonOption = False,
     out: Annotated[Path | None, file_option("--out", "FILE.json", "Write the JSON to this file as well.")] = None,
-    picture: Annotated[Path | None, file_option("--picture", "FILE.svg", "Draw the layers into this file.")] = None,
+    picture: Annotated[Path | None, picture_option("Draw the layers into this file.")] = None,
     quiet: QuietOption = False,
 ) -> None:
     """Compare a target's layers and recommend one.

@@ -112,6 +112,7 @@ def evaluate(
     from nlakit.evaluate.contents import ReportData
     from nlakit.evaluate.evaluation import by_reason
     from nlakit.evaluate.report import write_report
+    from nlakit.evaluate.verdict import few_sentence
     from nlakit.progress import Progress
     from nlakit.storage import write_json
 
@@ -134,8 +135,10 @@ def evaluate(
         print_json(measures)
     else:
         print_measures(measures)
-        for reason, names in by_reason(evaluation.left_out):
-            typer.echo(f"not measured: {', '.join(names)}: {reason}", err=True)
+    for reason, names in by_reason(evaluation.left_out):
+        typer.echo(f"not measured: {', '.join(names)}: {reason}", err=True)
+    if warning := few_sentence(evaluation.documents):
+        typer.echo(warning, err=True)
 
 
 def _settings(given: Mapping[str, Any], overrides: Sequence[str], base: EvaluateConfig | None = None) -> EvaluateConfig:

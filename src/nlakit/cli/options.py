@@ -65,6 +65,18 @@ def file_option(name: str, metavar: str, text: str) -> Any:
     return typer.Option(name, metavar=metavar, help=text, callback=_writable)
 
 
+def picture_option(text: str) -> Any:
+    """Declare the option that names a picture to draw."""
+    return typer.Option("--picture", metavar="FILE.svg", help=text, callback=_drawable)
+
+
+def _drawable(path: Path | None) -> Path | None:
+    """Refuse a picture of another kind than those that are drawn, or one that cannot be written."""
+    if path is not None and path.suffix.lower() != ".svg":
+        raise InputError(f"--picture got {str(path)!r}; pictures are drawn as SVG, so give it a name that ends in .svg")
+    return _writable(path)
+
+
 def _writable_report(folder: Path | None) -> Path | None:
     """Refuse a folder that no report can be written to before anything is measured for it."""
     if folder is not None:

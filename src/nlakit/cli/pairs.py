@@ -20,6 +20,7 @@ from nlakit.cli.options import (
     file_option,
     load_vectors,
     parse_positions,
+    picture_option,
     read_messages,
     read_text,
 )
@@ -68,7 +69,7 @@ def read(
     ] = False,
     as_json: JsonOption = False,
     out: LinesOption = None,
-    picture: Annotated[Path | None, file_option("--picture", "FILE.svg", "Also draw the table into a file.")] = None,
+    picture: Annotated[Path | None, picture_option("Also draw the table into a file.")] = None,
 ) -> None:
     """Read a model's activations token by token.
 

@@ -146,7 +146,7 @@ def _tiles(evaluation: Evaluation) -> list[dict[str, str]]:
         ("fve", "FVE, held-out", "interval {}"),
         ("fve_warm_start", "before RL", "interval {}"),
         ("claims_true", "claims true", "interval {}"),
-        ("claims_ceiling", "a probe would get right", "interval {}"),
+        ("claims_ceiling", "with a probe's values", "interval {}"),
         ("parse_rate", "outputs that parse", "interval {}"),
         ("fve_shuffled", "another's explanation", "FVE, interval {}"),
         ("length_tokens", "tokens an output", "interval {}"),

@@ -18,7 +18,7 @@ from nlakit.data.annotate import ANSWERS, kept_answers
 from nlakit.data.corpus import load_corpus
 from nlakit.data.judgement import ModelJudge
 from nlakit.data.rewordings import ModelParaphraser
-from nlakit.errors import CardError, InputError, InternalError, RunError
+from nlakit.errors import CardError, ConfigError, InputError, InternalError, RunError
 from nlakit.evaluate.bench import STAGE, Bench, Found
 from nlakit.evaluate.estimates import HELDOUT, NEW, Estimator
 from nlakit.evaluate.evaluation import FILE_NAME, Evaluation
@@ -94,6 +94,10 @@ def _require_measurable(source: str | Path) -> None:
 def _possible_parts(source: str | Path, config: EvaluateConfig) -> list[Part]:
     """Return the parts that are wanted, once everything is there that they need; raises before any work is done."""
     parts = chosen_parts((*config.parts, "against") if config.against else config.parts)
+    if "against" in config.parts and not config.against:
+        raise ConfigError(
+            "the part 'against' is asked for, and no pair to hold this one against; give --against PAIR (evaluate.against)"
+        )
     _require_measurable(source)
     if config.against:
         _require_same_vectors(load_card(source), load_card(config.against))

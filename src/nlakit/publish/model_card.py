@@ -229,10 +229,10 @@ def _claims(card: Card, kept: Kept) -> list[str]:
         for line in summarise(kept).trust
     ]
     how = (
-        "The corpus knows its own truth, and each claim in the sampled explanations was held against it. A linear probe of the "
-        "same vectors shows what they allow."
+        "The corpus knows its own truth, and each claim in the sampled explanations was held against it. Beside them "
+        "stands what would be true with the likeliest value of a linear probe of the same vectors in each."
     )
-    heads = ("claims", "true", "a probe gets right", "n", "how far to trust them")
+    heads = ("claims", "true", "with a probe's value", "n", "how far to trust them")
     return [how, _table(heads, [*rows, ("all", *_judged(kept.numbers, ""), "")])]
 
 

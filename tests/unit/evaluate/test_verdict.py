@@ -28,7 +28,9 @@ def test_a_good_pair_whose_words_are_half_wrong() -> None:
     assert summary.headline == (
         "The words carry most of what tells one vector from another, but only 41\u00a0% of what they say is true."
     )
-    assert "FVE 0.87 (0.86 to 0.88) on 1,000 held-out vectors of 214 documents" in summary.sentences[0]
+    assert (
+        "FVE 0.87 (0.86 to 0.88) on 1,000 vectors of 214 documents that nothing was trained on" in summary.sentences[0]
+    )
     assert all(check.passed for check in summary.checks)
 
 
@@ -38,6 +40,14 @@ def test_levels_are_graded_by_the_share_that_is_true() -> None:
     assert grades == {"theme": "believe", "entity": "guess", "detail": "guess"}
     summary = summarise(with_measures(claims_true_theme=(0.82, 0.76, 0.88), claims_true_entity=(0.6, 0.55, 0.65)))
     assert [line.trust for line in summary.trust] == ["check", "check", "guess"]
+
+
+def test_nothing_is_believed_of_a_handful_of_documents() -> None:
+    """Rows of nine documents get a warning, and the best kind of claim is a lead; with ten there is none, and it is believed."""
+    few, enough = (summarise(evaluation(documents=documents)) for documents in (9, 10))
+    assert "Warning: these rows come from 9 documents" in few.sentences[1]
+    assert [few.trust[0].trust, enough.trust[0].trust] == ["check", "believe"]
+    assert not any("Warning: these rows" in sentence for sentence in enough.sentences)
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ DEFINITIONS: tuple[MeasureDefinition, ...] = (
         "claims_true",
         "claims true",
         "Share of the claims in the sampled explanations that are true at their position, judged by the corpus's own truth.",
-        "claims_ceiling: what the vectors allow",
+        "claims_ceiling: the same claims, each with the probe's best value",
         "fraction",
         NONE,
         TRUTH,
@@ -112,10 +112,11 @@ DEFINITIONS: tuple[MeasureDefinition, ...] = (
     MeasureDefinition(
         "claims_ceiling",
         "claims a probe gets right",
-        "The decodability ceiling: share of the claims that would be true if each gave the value its slot's probe finds most "
-        "probable in the vector. A claim about a slot that has no truth at the position counts as wrong. A probe learns from "
-        "some thousand rows, so a verbalizer can beat it where a slot has hundreds of values.",
-        "claims_true: far below it, the words waste what the vector holds; at it, they guess as well as the vector allows",
+        "What a linear probe makes of the same claims: share of them that would be true if each gave the value its slot's probe "
+        "finds most probable in the vector. It is no bound: a claim about a slot that has no truth at the position counts as "
+        "wrong, whatever the probe says, and a pair chooses what to claim, and may claim what is easy. Probes that may be silent "
+        "are measured by claims_true_of_probes.",
+        "claims_true: far below it, the words waste what the vector holds",
         "fraction",
         _PROBES,
         HELD,

@@ -101,6 +101,11 @@ def _rank(bench: Bench, name: str, judged: Sequence[JudgedClaim], evidence_N: Se
     scores = [float(_ORDER.index(evidence_N[item.row].verdict(item.claim))) for item in judged]
     owners = [bench.found.documents_N[item.row] for item in judged]
     labels = [float(item.true) for item in judged]
+    if len(set(labels)) < 2:
+        bench.found.leave_out(
+            [name], f"of {len(labels)} claims all are true or none is, so there is nothing to tell apart"
+        )
+        return
     bench.found.measures[name] = bench.found.estimator.auroc(name, scores, labels, owners)
 
 

@@ -24,6 +24,7 @@ _CLAIM_MEASURES = tuple(
 )
 _TRUTH_MEASURES = ("claim_leverage_true", "claim_leverage_false")
 _NOT_ABOVE_0 = "FVE of the explanations as they are is not clearly above 0, so there is nothing to keep"
+_ONE_DOCUMENT = "the rows that can be edited so are all of one document, which says nothing about others"
 
 Edited = Mapping[str, Sequence[str | None]]
 """Edited texts (N) by edit; None where it does not apply."""
@@ -78,7 +79,7 @@ def _measure_edits(bench: Bench, rows: Sequence[int], edited: Edited, why_none: 
         documents_M = [found.documents_N[row] for row in rows_M]
         before = found.estimator.fve("fve", bench.errors_N[rows_M], documents_M, found.variance)
         if before.low is None or before.low <= 0:
-            found.leave_out([name], _NOT_ABOVE_0)
+            found.leave_out([name], _ONE_DOCUMENT if before.low is None else _NOT_ABOVE_0)
             continue
         vectors_MD = bench.heldout.vectors_ND[rows_M]
         errors_M = text_errors(bench.pair.reconstructor, [text for _, text in used], vectors_MD)

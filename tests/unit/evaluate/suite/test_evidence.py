@@ -41,7 +41,7 @@ def test_true_claims_have_evidence_where_their_words_are_in_the_text(bench: Benc
     """Words show that the animal and the colour are true, and not that the topic is; another's text shows less."""
     evidence.measure(bench)
     found = values(bench)
-    assert set(found) == NAMES
+    assert set(found) == NAMES - set(bench.found.left_out)
     assert found["evidence_true"] == pytest.approx(2 / 3)
     assert (found["evidence_true_theme"], found["evidence_true_entity"], found["evidence_true_detail"]) == (0, 1, 1)
     assert found["evidence_related"] == 0
@@ -83,7 +83,8 @@ def test_words_are_held_against_one_answer_for_all_and_asked_for_an_order(monkey
     assert found["evidence_agreement"] == pytest.approx(18 / 27)
     assert found["evidence_auroc_detail"] == 1.0
     assert found["evidence_auroc"] == pytest.approx((15 + 9 / 2) / 24)
-    assert (found["evidence_auroc_theme"], found["evidence_auroc_entity"]) == (None, None)
+    reason = "of 9 claims all are true or none is, so there is nothing to tell apart"
+    assert bench.found.left_out == {"evidence_auroc_theme": reason, "evidence_auroc_entity": reason}
     assert bench.found.tables["evidence"].rows[2][5:] == (0.0, 1.0, pytest.approx(6 / 9))
 
 
@@ -128,6 +129,6 @@ def test_a_judge_that_cannot_be_asked_leaves_the_rest(bench: Bench, monkeypatch:
     monkeypatch.setattr(evidence, "judge_by_model", failing)
     bench.config = bench.config.model_copy(update={"judge": AskConfig(teacher="openai")})
     evidence.measure(bench)
-    assert set(bench.found.left_out) == {*evidence.OWN, *evidence.OTHER}
-    assert "it is silent" in bench.found.left_out["evidence_true"]
-    assert set(bench.found.measures) == set(evidence.AGAINST_TRUTH)
+    unasked = {name for name, why in bench.found.left_out.items() if "it is silent" in why}
+    assert unasked == {*evidence.OWN, *evidence.OTHER}
+    assert {*evidence.AGREEMENT, "evidence_agreement_majority"} == set(bench.found.measures)

@@ -184,6 +184,16 @@ def test_nothing_is_kept_of_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "claim_leverage" in bench.found.measures
 
 
+def test_an_edit_of_one_document_alone_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the rows that can be edited are of one document, that is the reason, and not a low FVE."""
+    toy.install(monkeypatch)
+    bench = make_bench()
+    bench.found.documents_N[:] = ["d0"] * len(TEXTS)
+    words.measure(bench)
+
+    assert "all of one document" in bench.found.left_out["fve_kept_shuffle"]
+
+
 def test_a_corpus_without_plugins_is_still_edited() -> None:
     """What needs neither claims nor a paraphraser is measured, the rest is left out with the reason."""
     bench = make_bench(corpus="jsonl")
