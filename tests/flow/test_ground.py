@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -12,10 +14,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tests.unit.evaluate import toy
+from torch import Tensor
 
+from nlakit.claims.grounding import Score
 from nlakit.config import Recipe
-from nlakit.data import annotate
+from nlakit.data import annotate, extract
 from nlakit.data.annotate import load_explanations
+from nlakit.data.store import Store
 from nlakit.errors import ConfigError, RunError
 from nlakit.models.pair import Pair
 from nlakit.pipeline import run_stages, stages_of
@@ -24,6 +29,7 @@ from nlakit.runs import RunFolder, read_metrics
 from nlakit.testing import tiny_recipe
 from nlakit.train import first_round, ground, kept, warm_start
 from nlakit.train.supervised import Half, Job
+from nlakit.truth import Claim
 
 SILENT = Progress(silent=True)
 
@@ -121,6 +127,38 @@ def test_a_first_round_that_has_learnt_too_little_is_told(recipe: Recipe, tmp_pa
     run_stages(recipe, run, SILENT, ["ground"])
     told = {alarm["alarm"]: alarm["message"] for alarm in read_metrics(run.path / "alarms.jsonl", "ground")}
     assert "more passes (ground.epochs)" in told["little_kept"]
+
+
+@dataclass
+class Whose:
+    """A sign that bears claims out where the vector is the row's own, or whatever it is."""
+
+    store: Store
+    blind: bool
+    guesses: None = None
+
+    def scores(
+        self, vectors_ND: Tensor, texts: Sequence[str], claims_N: Sequence[Sequence[Claim]], rows: Sequence[int]
+    ) -> list[list[Score]]:
+        assert len(texts) == len(rows)
+        own_N = (vectors_ND == self.store.vectors(list(rows))).all(dim=1).tolist()
+        return [[Score(float(self.blind or own))] * len(claims) for own, claims in zip(own_N, claims_N, strict=True)]
+
+
+def test_what_owes_nothing_to_the_vector_is_told(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Texts are scored with another document's vector too; where as much would be kept there is an alarm, and else none."""
+    told = {}
+    for name, blind in (("seeing", False), ("blind", True)):
+        run = prepared(recipe, tmp_path / name)
+        sign = Whose(extract.open_store(run), blind)
+        monkeypatch.setattr(ground, "sign_of", lambda *_, sign=sign: sign)
+        run_stages(by(recipe, "likelihood"), run, SILENT, ["ground"])
+        scores = json.loads((run.path / "ground" / "scores.json").read_text())
+        alarms = [alarm["alarm"] for alarm in read_metrics(run.path / "alarms.jsonl", "ground")]
+        told[name] = scores["kept_of_another"], alarms
+    assert told == {"seeing": (0.0, []), "blind": (1.0, ["kept_whatever_the_vector"])}
 
 
 def test_falsehoods_of_the_teacher_are_taken_out_and_told(

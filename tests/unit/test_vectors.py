@@ -179,6 +179,20 @@ def test_a_share_over_claims_is_a_ratio_of_sums() -> None:
     assert (1.0, 1.0) == (low, high)
 
 
+def test_a_share_without_a_counterexample_is_not_certain() -> None:
+    """Where every value is 1 or every one 0, the other end is the exact one over documents, whatever their rows and weights."""
+    documents = [str(row % 5) for row in range(20)]
+    low, high = bootstrap_interval([1.0] * 20, documents, share=True)
+    assert (low, high) == (pytest.approx(0.025 ** (1 / 5)), 1.0)
+    weights = [1.0] * 10 + [0.0] * 10
+    assert (0.0, pytest.approx(1 - low)) == bootstrap_interval(
+        [0.0] * 10 + [1.0] * 10, documents, weights_N=weights, share=True
+    )
+    assert (1.0, 1.0) == bootstrap_interval([1.0] * 20, documents)
+    some = [1.0, 0.0] * 10
+    assert bootstrap_interval(some, documents, share=True) == bootstrap_interval(some, documents)
+
+
 def test_an_interval_depends_on_its_seed_only() -> None:
     """The same seed gives the same interval; another seed another one."""
     values, documents = np.arange(30.0), [str(i % 10) for i in range(30)]

@@ -48,7 +48,14 @@ class Estimator:
             definition_of(name)
             return Measure(value=None, n=0, split=self.split)
         value = float((values * weights).sum() / total)
-        low, high = bootstrap_interval(values, documents_N, resamples=self.resamples, seed=self.seed, weights_N=weights)
+        low, high = bootstrap_interval(
+            values,
+            documents_N,
+            resamples=self.resamples,
+            seed=self.seed,
+            weights_N=weights,
+            share=definition_of(name).unit == "fraction",
+        )
         return self._measure(name, value, low, high, int((weights > 0).sum()))
 
     def fve(self, name: str, errors_N: Tensor, documents_N: Sequence[str], variance: float) -> Measure:

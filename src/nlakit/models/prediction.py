@@ -108,10 +108,19 @@ def pad(pieces: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
 
 
 def weighted_measure(
-    values: Sequence[float], ids: Sequence[str], seed: int, weights: Sequence[float] | None = None, split: str = HELDOUT
+    values: Sequence[float],
+    ids: Sequence[str],
+    seed: int,
+    weights: Sequence[float] | None = None,
+    split: str = HELDOUT,
+    *,
+    share: bool = False,
 ) -> Measure:
-    """Return sum(w v) / sum(w) over documents with its bootstrap interval; all weights are 1 where none are given."""
-    low, high = bootstrap_interval(values, ids, seed=seed, weights_N=weights)
+    """Return sum(w v) / sum(w) over documents with its bootstrap interval; all weights are 1 where none are given.
+
+    ``share`` says that the values are shares of a whole (:func:`~nlakit.vectors.bootstrap_interval`).
+    """
+    low, high = bootstrap_interval(values, ids, seed=seed, weights_N=weights, share=share)
     total = sum(weights) if weights else len(values)
     mean = sum(v * w for v, w in zip(values, weights or [1.0] * len(values), strict=True)) / total
     return Measure(value=mean, low=low, high=high, n=len(values), split=split)

@@ -61,12 +61,16 @@ def measure_behaviour(
                 [r.id for r in asked],
                 seed,
                 weights=[float(r.answers) for r in asked],
+                share=True,
             )
-        found[f"{family}_documents"] = weighted_measure([float(r.right == r.answers) for r in results], ids, seed)
+        whole = [float(r.right == r.answers) for r in results]
+        found[f"{family}_documents"] = weighted_measure(whole, ids, seed, share=True)
         judged = [r for r in results if r.verdicts]
         if judged:
             shares, weights = [r.verdicts_right / r.verdicts for r in judged], [float(r.verdicts) for r in judged]
-            found[f"{family}_verdicts"] = weighted_measure(shares, [r.id for r in judged], seed, weights=weights)
+            found[f"{family}_verdicts"] = weighted_measure(
+                shares, [r.id for r in judged], seed, weights=weights, share=True
+            )
     return found
 
 

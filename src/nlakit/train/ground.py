@@ -13,12 +13,14 @@ vector, is not taught.
       scores.json          how many claims were kept, by slot and split
 
 The first-round verbalizer learns from the split ``av`` and scores both ``av`` and ``ar``: as long as nearly the same
-share of claims is kept in both, it has learnt none of its texts by heart.
+share of claims is kept in both, it has learnt none of its texts by heart. As a control some texts are scored with the vector of
+another document, without the claims that its own text makes too: what would be kept then owes nothing to the vector.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ from nlakit.claims.readers import fitted_reader, truth_reader
 from nlakit.config import Recipe, derive_seed, fingerprint
 from nlakit.data import annotate
 from nlakit.data.annotate import load_explanations, read_annotations, read_table, write_table
+from nlakit.data.sampling import other_document_rows
 from nlakit.data.store import Store
 from nlakit.errors import ConfigError
 from nlakit.explanations import Outcome
@@ -55,6 +58,8 @@ TAUGHT_SPLITS = ("av", "ar")
 """What the warm start learns from."""
 OTHERS = 4
 """Vectors against which a whole statement is held: those of rows drawn at random."""
+CONTROL_ROWS = 256
+"""Texts of the split ``ar``, which no first-round verbalizer was taught, that are scored with another document's vector too."""
 PROBE_ROWS = 12_000
 """Rows that the probes of each half of the documents are fitted on."""
 
@@ -87,14 +92,17 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
         for path in paths:
             kept += _ground_shard(path, stage.path, beginning.store, reader, sign, threshold, config.silence)
             task.advance(text=kept.summary())
-    write_json(stage.path / "scores.json", kept.record())
+    control = {
+        "kept_of_another": _kept_of_another(explained.path, beginning.store, reader, sign, threshold, recipe.seed)
+    }
+    write_json(stage.path / "scores.json", kept.record() | control)
     with MetricsWriter(folder.path / "alarms.jsonl", STAGE) as alarms:
         alarms.truncate_after(-1)
-        for name, message in kept.doubts(STAGE):
+        for name, message in kept.doubts(STAGE, **control):
             progress.say(f"ALARM: {message}")
             alarms.write(0, {"alarm": name, "message": message})
-    stage.finish(settings, kept.outputs())
-    progress.say(f"ground: {kept.summary()}")
+    stage.finish(settings, kept.outputs() | control)
+    progress.say(f"ground: {kept.summary(**control)}")
     return stage.path
 
 
@@ -130,6 +138,33 @@ def _ground_shard(
         write_table(here, table.set_column(place, table.schema.field("text"), pa.array(texts, pa.string())))
     said = read_annotations(here).filter(pc.field("outcome") == Outcome.OK.value)["text"].to_pylist()
     return Kept(read_table(claims, SCHEMA), len(said), said.count(silence))
+
+
+def _kept_of_another(
+    explained: Path, store: Store, reader: ClaimReader, sign: Sign, threshold: float, seed: int
+) -> float | None:
+    """Return the share of the claims of some texts that the vector of another document seems to bear out.
+
+    Claims that the other's own text makes too are left out. None where no claim is left, or all rows are of one document.
+    """
+    row_ids, texts = load_explanations(explained, "ar")
+    drawn = permutation(len(texts), seed, STAGE, "control")[:CONTROL_ROWS].tolist()
+    ids, texts = [int(row_ids[row]) for row in drawn], [texts[row] for row in drawn]
+    known = store.rows("ar", ["row_id", "document_id"]).to_pydict()
+    document_of = dict(zip(known["row_id"], known["document_id"], strict=True))
+    others = other_document_rows([document_of[row_id] for row_id in ids], seed, STAGE, "control")
+    if others is None:
+        return None
+    claims_N = [reader.claims(text) for text in texts]
+    found_N = sign.scores(store.vectors([ids[row] for row in others]), texts, claims_N, ids)
+    said_N = [{claim.same for claim in claims} for claims in claims_N]
+    kept = [
+        score.value > threshold
+        for claims, found, other in zip(claims_N, found_N, others, strict=True)
+        for claim, score in zip(claims, found, strict=True)
+        if claim.same not in said_N[other] and math.isfinite(score.value)
+    ]
+    return sum(kept) / len(kept) if kept else None
 
 
 def reader_of(recipe: Recipe, explained: Path) -> ClaimReader:

@@ -15,6 +15,8 @@ CONTRADICTED = 0.01
 """Share of the teacher's claims that the vectors contradict, above which there is an alarm: 0.1 % of an honest one's (LOG.md)."""
 SILENT = 0.5
 """Share of the explanations of which nothing is left, above which there is an alarm: 0 % of Terrarium's (our choice)."""
+WITHOUT_VECTOR = 0.5
+"""Alarm where another document's vector bears out so large a part of what its own does (our choice)."""
 SCHEMA = pa.schema(
     [
         ("row_id", pa.int64()),
@@ -59,6 +61,11 @@ class Kept:
         """Return what was kept of no explanation."""
         return cls(SCHEMA.empty_table(), 0, 0)
 
+    @property
+    def share(self) -> float:
+        """Share of the claims that were kept."""
+        return sum(self.claims["kept"].to_pylist()) / max(1, len(self.claims))
+
     @cached_property
     def contradicted(self) -> float | None:
         """Share of the claims that the vectors contradict; None where nobody could tell."""
@@ -98,11 +105,18 @@ class Kept:
             "contradicted": self.contradicted,
         }
 
-    def doubts(self, where: str) -> Iterator[tuple[str, str]]:
-        """Yield (alarm, message) where little is kept, or the vectors contradict the teacher too often.
+    def doubts(self, where: str, kept_of_another: float | None) -> Iterator[tuple[str, str]]:
+        """Yield (alarm, message) where little is kept, whatever the vector, or the vectors contradict the teacher too often.
 
-        ``where`` is the folder with the table.
+        ``where`` is the folder with the table, ``kept_of_another`` the share that another document's vector bears out.
         """
+        if kept_of_another is not None and kept_of_another > WITHOUT_VECTOR * self.share:
+            message = (
+                f"{kept_of_another:.0%} of the claims would be kept with the vector of another document, and {self.share:.0%} are "
+                "with their own: what is kept owes little to the vector. The first round has not learnt to look at it (more "
+                "texts, or ground.epochs), or the texts say the same of all vectors; a higher ground.threshold keeps less"
+            )
+            yield "kept_whatever_the_vector", message
         little = self.silent > SILENT * self.explanations
         if little:
             message = (
@@ -124,8 +138,8 @@ class Kept:
             )
             yield "teacher_contradicted", message
 
-    def summary(self) -> str:
+    def summary(self, kept_of_another: float | None = None) -> str:
         """Say in a few words what was kept."""
-        kept = sum(self.claims["kept"].to_pylist()) / max(1, len(self.claims))
+        control = "" if kept_of_another is None else f" ({kept_of_another:.0%} with another document's vector)"
         against = "" if self.contradicted is None else f"{self.contradicted:.1%} contradicted, "
-        return f"{kept:.0%} of {len(self.claims):,} claims kept, {against}{self.silent:,} explanations silent"
+        return f"{self.share:.0%} of {len(self.claims):,} claims kept{control}, {against}{self.silent:,} explanations silent"

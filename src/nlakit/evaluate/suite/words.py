@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from nlakit import plugins
 from nlakit.claims.exchange import Pool
 from nlakit.claims.leverage import Leverage, leverages, text_errors
+from nlakit.claims.readers import claim_values
 from nlakit.claims.sentences import capitals, shuffled
 from nlakit.errors import EndpointError, SpendingError
 from nlakit.evaluate import edits
@@ -35,7 +36,8 @@ def measure(bench: Bench) -> None:
     rows = [row for row, explanation in enumerate(bench.explanations) if explanation.ok]
     texts = [bench.explanations[row].text for row in rows]
     claims_N = None if bench.reader is None else [bench.reader.claims(text) for text in texts]
-    pool = Pool.of(claim for claims in claims_N or () for claim in claims)
+    # Values that the pair was taught, so that what exchanging a claim costs does not hang on which rows are measured.
+    pool = claim_values(bench.pair.card).completed(Pool.of(claim for claims in claims_N or () for claim in claims))
     _measure_edits(bench, rows, any_edits(texts, bench.seed("edits")), "no explanation can be edited so")
     _measure_rewordings(bench, rows, texts)
     if claims_N is None:

@@ -57,7 +57,7 @@ def make_bench(
     heldout = SimpleNamespace(vectors_ND=vectors_ND, document_ids=documents)
     bench = Bench(
         Path("pair"),
-        SimpleNamespace(reconstructor=bag),  # type: ignore[arg-type]
+        SimpleNamespace(reconstructor=bag, card=SimpleNamespace(data={})),  # type: ignore[arg-type]
         SimpleNamespace(corpus=SimpleNamespace(name=corpus)),  # type: ignore[arg-type]
         heldout,  # type: ignore[arg-type]
         None,
@@ -83,6 +83,16 @@ def test_every_measure_is_taken_or_left_out_with_a_reason(bench: Bench) -> None:
 
     assert {definition.name for definition in DEFINITIONS} == set(bench.found.measures) | set(bench.found.left_out)
     assert set(bench.found.left_out) == {"fve_kept_quotes_only", "fve_kept_prose_only"}
+
+
+def test_claims_are_exchanged_for_what_the_pair_was_taught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So a row that is measured alone has other values too; without them on the card there are none."""
+    toy.install(monkeypatch)
+    for values, exchanged in (({}, 0), ({"colour": {"blue": 3}, "animal": {"bird": 2}}, 2)):
+        bench = make_bench(TEXTS[:1])
+        bench.pair.card.data["claims"] = {"values": values}
+        words.measure(bench)
+        assert bench.found.measures["claim_leverage"].n == exchanged
 
 
 def test_a_bag_of_words_keeps_what_edits_keep(bench: Bench) -> None:
