@@ -245,7 +245,9 @@ def as_markdown(runs: Runs) -> str:
         measures = [of_seed["measures"] for of_seed in runs[name].values()]
         cells = [cell(column, [found.get(column) for found in measures]) for column in COLUMNS]
         lines.append(f"| {label(runs, name)} | {len(measures)} | {' | '.join(cells)} |")
-    lines += ["", "`earlier`: with the recipe or the reward as they were before their last change.", ""]
+    if any(label(runs, name) != name for name in present):
+        lines += ["", "`earlier`: with the recipe or the reward as they were before their last change."]
+    lines.append("")
     lines += [f"* `{name}`: {VARIANTS[name].about}." for name in present]
     return "\n".join(lines) + "\n"
 
