@@ -9,7 +9,7 @@
 Each run lies in FOLDER/SEED/VARIANT-FINGERPRINT and can be killed and taken up again. What it measures goes into
 docs/ablation.json, with the fingerprint of its recipe, so that the table can be filled on several machines; docs/ablation.md and
 its picture are written from it. Runs of one seed share their vectors, the teacher's text and what else they have in common. A run
-takes ten to thirty minutes on one thread, less on two cores that do nothing else.
+takes fifteen to forty minutes on one thread, less on two cores that do nothing else.
 """
 
 from __future__ import annotations

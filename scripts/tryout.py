@@ -6,11 +6,12 @@
     python -m scripts.tryout thresholds RUN SETTING=VALUE ...   what each threshold of grounding keeps of the teacher's text
 
     python -m scripts.tryout contradictions RUN                 how often the vectors contradict the teacher, and whether rightly
+    python -m scripts.tryout control RUN                        what grounding would keep with other documents' vectors
 
 RUN is a folder in which ``extract`` and ``annotate`` of the recipe terrarium-full are done; settings go on top of that recipe.
 What is measured is the teacher's text on rows that nothing here was trained on, and no reading of a pair: for that there is
-``nlakit evaluate``. ``contradictions`` wants a run whose stage ``ground`` is done, by likelihood. ``thresholds`` leaves its
-first round in RUN, where the stage ``ground`` takes it up; ``rewordings`` keeps nothing.
+``nlakit evaluate``. ``contradictions`` and ``control`` want a run whose first round is done, by likelihood. ``thresholds`` leaves
+its first round in RUN, where the stage ``ground`` takes it up; ``rewordings`` keeps nothing.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
+from nlakit.claims.anytext import STATEMENT, FrameReader
 from nlakit.claims.grounding import ROUNDS, ground
 from nlakit.claims.leverage import text_errors
+from nlakit.claims.readers import fitted_reader
 from nlakit.config import Recipe
 from nlakit.data import annotate
 from nlakit.data.annotate import load_explanations
@@ -35,7 +38,7 @@ from nlakit.recipe import load_recipe
 from nlakit.runs import RunFolder
 from nlakit.terrarium import paraphraser
 from nlakit.train import first_round
-from nlakit.train.ground import likelihood_sign, probe_sign, reader_of, sign_of, truth_of
+from nlakit.train.ground import control_scores, likelihood_sign, probe_sign, reader_of, sign_of, truth_of
 from nlakit.train.rewording import Reworder
 from nlakit.train.rounds import Beginning, reconstructor_half, taught_rows
 from nlakit.train.supervised import Job, train_half
@@ -44,13 +47,20 @@ from nlakit.vectors import fve
 
 RECIPE = "terrarium-full"
 THRESHOLDS = (0.1, 0.2, 0.3, 0.5)
+CONTROL_BOUNDS = (-0.6, 0.2)
+"""The threshold, and where it lay for whole statements when a half counted as 0.5 and not as 0 (LOG.md)."""
 ROWS = 2000
 RESAMPLES = 1000
 
 
 def main(arguments: Sequence[str]) -> int:
     """Try the part that is named."""
-    parts = {"rewordings": try_rewordings, "thresholds": try_thresholds, "contradictions": try_contradictions}
+    parts = {
+        "rewordings": try_rewordings,
+        "thresholds": try_thresholds,
+        "contradictions": try_contradictions,
+        "control": try_control,
+    }
     if len(arguments) < 2 or arguments[0] not in parts:
         sys.stderr.write(f"{__doc__}\n")
         return 2
@@ -145,6 +155,29 @@ def try_contradictions(_recipe: Recipe, folder: RunFolder) -> None:
         f"{len(texts)} texts, {len(seen):,} claims, {false / len(seen):.1%} false; {against / len(seen):.2%} contradicted, "
         f"of these {both / max(1, against):.0%} false; of the false ones {both / max(1, false):.0%} contradicted"
     )
+
+
+def try_control(_recipe: Recipe, folder: RunFolder) -> None:
+    """Score texts of ``ar`` by the run's own first round, with their vectors and with others, by three readers of claims."""
+    recipe = folder.recipe()
+    beginning, explained = Beginning.of(recipe, folder), folder.stage(annotate.STAGE).path
+    verbalizer, rows = first_round.verbalizer(beginning, folder, Progress())
+    readers = {
+        "the corpus's reader": reader_of(recipe, explained),
+        "frames": fitted_reader(recipe.corpus.name, rows.texts, any_text=True),
+        "no frames": FrameReader({}),
+    }
+    for name, reader in readers.items():
+        sign = likelihood_sign(verbalizer, rows, reader, recipe.seed)
+        for whose, swapped in (("their own", False), ("others'", True)):
+            found = control_scores(explained, beginning.store, reader, sign, recipe.seed, swapped=swapped)
+            statements = [score for slot, score in found if slot == STATEMENT]
+            for what, scores in (("claims", [score for _, score in found]), ("statements", statements)):
+                if not scores:
+                    continue
+                kept = {bound: sum(score > bound for score in scores) / max(1, len(scores)) for bound in CONTROL_BOUNDS}
+                told = ", ".join(f"{share:.1%} above {bound}" for bound, share in kept.items())
+                print(f"{name}, {whose} vectors: {len(scores):,} {what}, {told}")
 
 
 def unseen(beginning: Beginning, explained: Path, split: Literal["av", "ar"]) -> tuple[list[int], list[str], list[str]]:

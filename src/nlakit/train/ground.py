@@ -92,9 +92,8 @@ def run(recipe: Recipe, folder: RunFolder, progress: Progress) -> Path:
         for path in paths:
             kept += _ground_shard(path, stage.path, beginning.store, reader, sign, threshold, config.silence)
             task.advance(text=kept.summary())
-    control = {
-        "kept_of_another": _kept_of_another(explained.path, beginning.store, reader, sign, threshold, recipe.seed)
-    }
+    apart = control_scores(explained.path, beginning.store, reader, sign, recipe.seed, swapped=True)
+    control = {"kept_of_another": sum(score > threshold for _, score in apart) / len(apart) if apart else None}
     write_json(stage.path / "scores.json", kept.record() | control)
     with MetricsWriter(folder.path / "alarms.jsonl", STAGE) as alarms:
         alarms.truncate_after(-1)
@@ -140,12 +139,12 @@ def _ground_shard(
     return Kept(read_table(claims, SCHEMA), len(said), said.count(silence))
 
 
-def _kept_of_another(
-    explained: Path, store: Store, reader: ClaimReader, sign: Sign, threshold: float, seed: int
-) -> float | None:
-    """Return the share of the claims of some texts that the vector of another document seems to bear out.
+def control_scores(
+    explained: Path, store: Store, reader: ClaimReader, sign: Sign, seed: int, *, swapped: bool
+) -> list[tuple[str, float]]:
+    """Return (slot, score) of the claims of some texts, with the vectors of other documents or, not ``swapped``, with their own.
 
-    Claims that the other's own text makes too are left out. None where no claim is left, or all rows are of one document.
+    With other vectors, claims that the other's own text makes too are left out; none are left where all rows are of one document.
     """
     row_ids, texts = load_explanations(explained, "ar")
     drawn = permutation(len(texts), seed, STAGE, "control")[:CONTROL_ROWS].tolist()
@@ -153,18 +152,20 @@ def _kept_of_another(
     known = store.rows("ar", ["row_id", "document_id"]).to_pydict()
     document_of = dict(zip(known["row_id"], known["document_id"], strict=True))
     others = other_document_rows([document_of[row_id] for row_id in ids], seed, STAGE, "control")
-    if others is None:
-        return None
+    if swapped and others is None:
+        return []
     claims_N = [reader.claims(text) for text in texts]
-    found_N = sign.scores(store.vectors([ids[row] for row in others]), texts, claims_N, ids)
     said_N = [{claim.same for claim in claims} for claims in claims_N]
-    kept = [
-        score.value > threshold
-        for claims, found, other in zip(claims_N, found_N, others, strict=True)
+    whose_N, too_N = list(range(len(ids))), [set[tuple[str, str]]() for _ in ids]
+    if swapped and others is not None:
+        whose_N, too_N = others, [said_N[row] for row in others]
+    found_N = sign.scores(store.vectors([ids[row] for row in whose_N]), texts, claims_N, ids)
+    return [
+        (claim.slot, score.value)
+        for claims, found, too in zip(claims_N, found_N, too_N, strict=True)
         for claim, score in zip(claims, found, strict=True)
-        if claim.same not in said_N[other] and math.isfinite(score.value)
+        if claim.same not in too and math.isfinite(score.value)
     ]
-    return sum(kept) / len(kept) if kept else None
 
 
 def reader_of(recipe: Recipe, explained: Path) -> ClaimReader:
