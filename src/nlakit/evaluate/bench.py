@@ -15,8 +15,10 @@ from pathlib import Path
 from torch import Tensor
 
 from nlakit.card import Measure
+from nlakit.claims.anytext import FrameReader
+from nlakit.claims.exchange import ClaimReader
 from nlakit.claims.probes import FactCheck, Probes, fit_probes
-from nlakit.claims.readers import truth_reader
+from nlakit.claims.readers import claim_reader, truth_reader
 from nlakit.config import EvaluateConfig, derive_seed
 from nlakit.data.sampling import other_document_rows
 from nlakit.data.tokens import tokenise
@@ -34,6 +36,8 @@ from nlakit.progress import Progress
 from nlakit.truth import Truth, TruthReader
 
 STAGE = "evaluate"
+MIN_COUNT = 5
+"""Explanations in which a frame is seen, at least: an evaluation samples fewer than a training has (our choice)."""
 
 
 @dataclass
@@ -184,6 +188,15 @@ class Bench:
         return truth_reader(self.settings.corpus.name)
 
     @cached_property
+    def claim_reader(self) -> ClaimReader:
+        """Who reads the claims of the pair, as everywhere; frames are learnt from its explanations where its card keeps none."""
+        if self.reader is not None:
+            return self.reader
+        if self.pair.card.data.get("claims", {}).get("frames"):
+            return claim_reader(self.pair.card)
+        return FrameReader.fit([item.text for item in self.explanations if item.ok], min_count=MIN_COUNT)
+
+    @cached_property
     def truths(self) -> list[Truth] | None:
         """What is true at each held-out row; None where that is not known of each, or nobody can read it."""
         truths = [truth for truth in self.heldout.truths() if truth is not None]
@@ -192,14 +205,15 @@ class Bench:
     @property
     def why_no_truth(self) -> str:
         """Why claims cannot be judged."""
-        corpus = self.settings.corpus.name
         if self.reader is None:
+            corpus = self.settings.corpus.name
             return (
                 f"the corpus {corpus!r} does not know what is true (no plugin of the group nlakit.truth has its name)"
             )
         if self.training is None:
             return "the split for fitting probes has no row"
-        return f"some rows of the corpus {corpus!r} come without truth"
+        measured = self.config.corpus or self.settings.corpus
+        return f"some rows of the corpus {measured.name!r} come without truth"
 
     @cached_property
     def probes(self) -> Probes | None:

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from nlakit.card import Measure
+from nlakit.evaluate.definitions.definition import Unit
 from nlakit.evaluate.evaluation import FILE_NAME, DataTable, Evaluation, by_reason
-from nlakit.evaluate.measures import format_value
+from nlakit.evaluate.measures import REGISTRY, format_value, in_registry_order
 from nlakit.models.prediction import PREDICTION_FILE, Prediction
 from nlakit.runs import RunFolder, read_metrics
 
@@ -63,6 +65,28 @@ def collect(folder: RunFolder, title: str) -> ReportData:
 def unmeasured(data: ReportData) -> str:
     """Say that there is no evaluation, and what there is."""
     return "Not measured yet." if data.metrics else "This run has no results yet."
+
+
+def measure_rows(measures: Mapping[str, Measure]) -> list[dict[str, str]]:
+    """Return the table of measures with its cells written out: all that have a value, in the order of the registry."""
+    rows = []
+    for name in in_registry_order(measures):
+        measure, definition = measures[name], REGISTRY[name]
+        if measure.value is not None:
+            texts = {key: getattr(definition, key) for key in ("group", "definition", "baseline", "cost")}
+            value, ends = _written(measure.value, measure.low, measure.high, definition.unit)
+            rows.append(
+                {"name": name, "value": value, "interval": ends, "n": f"{measure.n:,}", "split": measure.split, **texts}
+            )
+    return rows
+
+
+def _written(value: float, low: float | None, high: float | None, unit: Unit) -> tuple[str, str]:
+    """Write a value and its interval; values of one document, which say nothing about others, have none."""
+    found = format_value(value, unit, fine=True)
+    if low is None or high is None:
+        return found, "none: one document"
+    return found, f"{format_value(low, unit, fine=True)} to {format_value(high, unit, fine=True)}"
 
 
 def left_out(evaluation: Evaluation) -> list[tuple[str, list[str]]]:

@@ -11,10 +11,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from nlakit.claims.anytext import NAME
 from nlakit.claims.exchange import Pool, exchanged, tidy
 from nlakit.claims.sentences import Sentence, joined, sentences
 from nlakit.config import derive_seed
-from nlakit.truth import Claim, Level
+from nlakit.truth import Claim
 
 _QUOTED = re.compile(r"\"[^\"]+\"|“[^”]+”|«[^»]+»")
 """Single quotes are left alone: most are apostrophes."""
@@ -52,10 +53,15 @@ def prose_only(text: str) -> str | None:
     return (tidy(_QUOTED.sub("", text)) or None) if _QUOTED.search(text) else None
 
 
-def value_swapped(text: str, claims: Sequence[Claim], pool: Pool, seed: int, level: Level = "entity") -> str | None:
-    """Return the text with the value of one claim of a level exchanged; None where no such claim has another value."""
+def entity_swapped(text: str, claims: Sequence[Claim], pool: Pool, seed: int) -> str | None:
+    """Return the text with one entity exchanged for another; None where no claim about an entity has another value.
+
+    A name that stands alone is an entity too, though nobody knows what is said of it.
+    """
     others = [
-        (claim, values[0]) for claim in claims if claim.level == level and (values := pool.others(claim, 1, seed))
+        (claim, values[0])
+        for claim in claims
+        if (claim.level == "entity" or claim.slot == NAME) and (values := pool.others(claim, 1, seed))
     ]
     if not others:
         return None

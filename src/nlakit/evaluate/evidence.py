@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nlakit.claims.anytext import FrameReader
 from nlakit.claims.evidence import Evidence
 from nlakit.claims.exchange import ClaimReader
-from nlakit.claims.readers import claim_reader
 from nlakit.data.annotate import require_approval
 from nlakit.data.judgement import Case, Judgement, ModelJudge
 from nlakit.data.tokens import tokenise
@@ -21,10 +19,6 @@ from nlakit.truth import Level, Verdict
 
 FOLLOWING_TOKENS = 32
 """How much of what follows a position counts as what comes next (our choice)."""
-MIN_COUNT = 5
-"""Explanations in which a frame is seen, at least: an evaluation samples fewer than a training has (our choice)."""
-
-
 JUDGE_CHARACTERS = 16_000
 """What a judge is given of the text before a position, from its end: it is paid by length (our choice: about 4,000 tokens)."""
 
@@ -58,13 +52,6 @@ def surroundings(bench: Bench) -> list[Evidence]:
         here, last = tokens.offsets[position][1], min(position + FOLLOWING_TOKENS, len(tokens) - 1)
         evidence_N.append(Evidence(tokens.text[:here], tokens.text[here : tokens.offsets[last][1]]))
     return evidence_N
-
-
-def reader_of(bench: Bench) -> ClaimReader:
-    """Return who reads the claims of a pair, as everywhere; frames are learnt from its explanations where its card keeps none."""
-    if bench.reader is not None or bench.pair.card.data.get("claims", {}).get("frames"):
-        return claim_reader(bench.pair.card)
-    return FrameReader.fit([output.text for output in bench.explanations if output.ok], min_count=MIN_COUNT)
 
 
 def judge_by_words(reader: ClaimReader, explanations: Sequence[Explanation], evidence_N: Sequence[Evidence]) -> Judged:

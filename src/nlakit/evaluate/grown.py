@@ -7,10 +7,8 @@ the number it rests on.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from nlakit.evaluate.evaluation import Number, numbers_of
-from nlakit.evaluate.measures import REGISTRY, in_registry_order
 from nlakit.evaluate.verdict import interval, number
 from nlakit.models.prediction import Prediction
 
@@ -34,24 +32,6 @@ def prediction_sentences(prediction: Prediction) -> list[str]:
     if {"target_loss", "target_loss_seen"} <= measures.keys():
         lines.append(_by_heart(measures))
     return lines
-
-
-def prediction_rows(prediction: Prediction) -> list[dict[str, Any]]:
-    """Return the table of measures with its cells written out."""
-    measures = numbers_of(prediction.measures)
-    return [
-        {
-            "name": name,
-            "value": number(measures, name, fine=True),
-            "interval": interval(measures, name, fine=True),
-            "n": f"{measures[name].n:,}",
-            "split": prediction.measures[name].split,
-            "definition": REGISTRY[name].definition,
-            "baseline": REGISTRY[name].baseline,
-            "cost": REGISTRY[name].cost,
-        }
-        for name in in_registry_order(measures)
-    ]
 
 
 def _reads(measures: Mapping[str, Number]) -> str:

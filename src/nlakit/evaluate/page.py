@@ -18,10 +18,10 @@ from markupsafe import Markup
 
 from nlakit.config import plain
 from nlakit.evaluate.charts import Chart, fve_bars, level_bars, slot_dots
-from nlakit.evaluate.contents import SLOT_HEADS, ReportData, left_out, slot_rows, table_rows, unmeasured
+from nlakit.evaluate.contents import SLOT_HEADS, ReportData, left_out, measure_rows, slot_rows, table_rows, unmeasured
 from nlakit.evaluate.evaluation import Evaluation, ShownClaim, ShownReading
-from nlakit.evaluate.grown import prediction_rows, prediction_sentences
-from nlakit.evaluate.measures import REGISTRY, format_value, in_registry_order
+from nlakit.evaluate.grown import prediction_sentences
+from nlakit.evaluate.measures import format_value
 from nlakit.evaluate.pieces import cut_document, cut_explanation
 from nlakit.evaluate.table_charts import charts_of
 from nlakit.evaluate.training import training_charts
@@ -69,7 +69,7 @@ def _context(data: ReportData) -> dict[str, Any]:
         "result_charts": result_charts,
         "target": {
             "sentences": prediction_sentences(data.prediction),
-            "rows": prediction_rows(data.prediction),
+            "rows": measure_rows(data.prediction.measures),
             "continuations": data.prediction.continuations,
         }
         if data.prediction
@@ -201,21 +201,9 @@ def _claim_text(claim: ShownClaim) -> str:
 
 def _groups(evaluation: Evaluation) -> list[dict[str, Any]]:
     """Return the measures by heading."""
-    numbers = evaluation.numbers
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for name in in_registry_order(numbers):
-        definition = REGISTRY[name]
-        groups.setdefault(definition.group, []).append(
-            {
-                "name": name,
-                "value": number(numbers, name, fine=True),
-                "interval": interval(numbers, name, fine=True),
-                "n": f"{numbers[name].n:,}",
-                "definition": definition.definition,
-                "baseline": definition.baseline,
-                "cost": definition.cost,
-            }
-        )
+    groups: dict[str, list[dict[str, str]]] = {}
+    for row in measure_rows(evaluation.measures):
+        groups.setdefault(row["group"], []).append(row)
     return [{"name": name, "rows": rows} for name, rows in groups.items()]
 
 

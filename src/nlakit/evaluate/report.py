@@ -11,12 +11,21 @@ from typing import Any
 
 from nlakit.card import Measure
 from nlakit.config import Recipe, plain
-from nlakit.evaluate.contents import SLOT_HEADS, ReportData, collect, left_out, slot_rows, table_rows, unmeasured
+from nlakit.evaluate.contents import (
+    SLOT_HEADS,
+    ReportData,
+    collect,
+    left_out,
+    measure_rows,
+    slot_rows,
+    table_rows,
+    unmeasured,
+)
 from nlakit.evaluate.evaluation import DataTable, Evaluation
-from nlakit.evaluate.grown import prediction_rows, prediction_sentences
+from nlakit.evaluate.grown import prediction_sentences
 from nlakit.evaluate.measures import REGISTRY, format_value, in_registry_order
 from nlakit.evaluate.page import as_html
-from nlakit.evaluate.verdict import TRUST_WORDS, interval, number, summarise
+from nlakit.evaluate.verdict import TRUST_WORDS, summarise
 from nlakit.models.prediction import Prediction
 from nlakit.progress import Progress
 from nlakit.runs import RunFolder
@@ -121,17 +130,17 @@ def _summary_lines(evaluation: Evaluation) -> list[str]:
 
 
 def _measure_lines(evaluation: Evaluation) -> list[str]:
-    numbers = evaluation.numbers
     lines = ["## Measures", "", "| measure | value | 95 % interval | n | split |", "|---|---|---|---|---|"]
-    for name in in_registry_order(numbers):
-        value, ends = number(numbers, name, fine=True), interval(numbers, name, fine=True)
-        lines.append(f"| `{name}` | {value} | {ends} | {numbers[name].n:,} | {evaluation.split} |")
+    lines += [
+        f"| `{row['name']}` | {row['value']} | {row['interval']} | {row['n']} | {row['split']} |"
+        for row in measure_rows(evaluation.measures)
+    ]
     lines += [f"\nLeft out, because {reason}: {', '.join(names)}." for reason, names in left_out(evaluation)]
     return [*lines, ""]
 
 
 def _target_lines(prediction: Prediction) -> list[str]:
-    rows = prediction_rows(prediction)
+    rows = measure_rows(prediction.measures)
     return [
         "## The target", "", *(f"* {sentence}" for sentence in prediction_sentences(prediction)), "",
         "| measure | value | 95 % interval | documents | split |", "|---|---|---|---|---|",

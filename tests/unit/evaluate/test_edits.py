@@ -7,9 +7,10 @@ from collections import Counter
 
 from tests.unit.claims.making import claim_in
 
+from nlakit.claims.anytext import FrameReader
 from nlakit.claims.exchange import Pool
 from nlakit.claims.sentences import capitals, shuffled
-from nlakit.evaluate.edits import cut_to, half_dropped, prose_only, quotes_only, value_swapped
+from nlakit.evaluate.edits import cut_to, entity_swapped, half_dropped, prose_only, quotes_only
 
 TEXT = "This is a story. Ada also there, coloured red, about Mia. Ends on the, next an object."
 QUOTED = 'The text says "come in, please". It ends with “the key” and a comma.'
@@ -86,11 +87,19 @@ def test_one_entity_is_exchanged() -> None:
         claim_in(TEXT, "who", "Mia", "entity", "about Mia"),
     ]
     pool = Pool({"genre": {"letter": 1}, "friend": {"Zoe": 1}, "who": {"Tom": 1}})
-    drawn = {value_swapped(TEXT, claims, pool, seed) for seed in range(20)}
+    drawn = {entity_swapped(TEXT, claims, pool, seed) for seed in range(20)}
 
     assert drawn == {TEXT.replace("Ada", "Zoe"), TEXT.replace("Mia", "Tom")}
-    assert value_swapped(TEXT, claims[:1], pool, 0) is None
-    assert value_swapped(TEXT, claims, Pool({"who": {"Mia": 3}}), 0) is None
+    assert entity_swapped(TEXT, claims[:1], pool, 0) is None
+    assert entity_swapped(TEXT, claims, Pool({"who": {"Mia": 3}}), 0) is None
+
+
+def test_a_name_that_no_frame_explains_is_an_entity() -> None:
+    """So an entity can be exchanged in free prose, of which nobody knows what it says of whom."""
+    text = "They asked Mia about it."
+    (claim,) = FrameReader({}).claims(text)
+
+    assert entity_swapped(text, [claim], Pool({"name": {"Mia": 2, "Tom": 2}}), 0) == "They asked Tom about it."
 
 
 def test_draws_depend_on_seed_and_text_alone() -> None:

@@ -22,7 +22,6 @@ from nlakit.evaluate.evidence import (
     Finding,
     judge_by_model,
     judge_by_words,
-    reader_of,
     surroundings,
 )
 from nlakit.explanations import Explanation, Outcome
@@ -93,20 +92,6 @@ def test_a_judge_without_a_key_is_missed_before_any_work(monkeypatch: pytest.Mon
     monkeypatch.setattr(runner.Pair, "from_pretrained", lambda _: pytest.fail("work has begun"))
     with pytest.raises(ConfigError, match=r"evaluate\.judge\.calls\.key_env"):
         runner.evaluate("terrarium", EvaluateConfig(parts=("evidence",), judge=judge))
-
-
-def test_the_reader_is_the_corpus_own_or_that_of_the_card_or_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Frames are learnt from the explanations only where nobody else reads claims."""
-    toy.install(monkeypatch)
-    texts = [Explanation(f"Kept in the {word}.") for word in ("box", "jar", "bag", "tin", "cup")]
-
-    def bench(reader: object, data: dict[str, Any]) -> Any:
-        return SimpleNamespace(reader=reader, explanations=texts, pair=SimpleNamespace(card=SimpleNamespace(data=data)))
-
-    assert isinstance(reader_of(bench(toy.ToyTruth(), {"corpus": {"name": "toy"}})), toy.ToyTruth)
-    kept = FrameReader({"about _": "entity"})
-    assert reader_of(bench(None, {"claims": kept.to_json()})) == kept
-    assert reader_of(bench(None, {})) == FrameReader({"kept in the _": "detail"})
 
 
 def test_surroundings_are_what_was_read_and_the_next_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,8 @@ import pytest
 from tests.unit.evaluate.fabricated import evaluation, measures
 
 from nlakit.card import Measure
-from nlakit.evaluate.contents import ReportData
-from nlakit.evaluate.grown import prediction_rows, prediction_sentences
+from nlakit.evaluate.contents import ReportData, measure_rows
+from nlakit.evaluate.grown import prediction_sentences
 from nlakit.evaluate.page import as_html
 from nlakit.evaluate.report import as_json, as_markdown
 from nlakit.evaluate.verdict import summarise
@@ -58,14 +58,16 @@ def test_a_text_learnt_by_heart_is_told() -> None:
     assert "hardly less than on new ones" in prediction_sentences(prediction(seen=4.1))[2]
 
 
-def test_a_measure_without_an_interval_is_left_out() -> None:
-    """One held-out document gives no interval, and no sentence that would need one."""
+def test_no_sentence_rests_on_a_measure_without_an_interval() -> None:
+    """One held-out document gives no interval; the numbers alone stand in the table."""
     one = prediction()
     bare = {name: measure.model_copy(update={"low": None, "high": None}) for name, measure in one.measures.items()}
     found = one.model_copy(update={"measures": bare})
 
     assert 1 == len(prediction_sentences(found))
-    assert [] == prediction_rows(found)
+    rows = measure_rows(found.measures)
+    assert {row["name"] for row in rows} == set(bare)
+    assert {row["interval"] for row in rows} == {"none: one document"}
 
 
 def test_every_form_of_the_report_has_the_target() -> None:

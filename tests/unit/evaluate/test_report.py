@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
@@ -136,6 +137,17 @@ def test_reasons_for_what_was_left_out_are_told() -> None:
     )
     assert "because the weights were not kept" in as_html(data)
     assert "because the weights were not kept: fve_warm_start" in report.as_markdown(data)
+
+
+def test_a_measure_of_one_document_is_told_without_an_interval() -> None:
+    """Its value stands in the page and in the text; no measure that was taken goes missing."""
+    found = report_data()
+    measures = dict(found.evaluation.measures)
+    measures["task_writer"] = measures["fve"].model_copy(update={"value": 0.4375, "low": None, "high": None, "n": 4})
+    data = replace(found, evaluation=found.evaluation.model_copy(update={"measures": measures}))
+
+    assert re.search(r"`task_writer` \| 43\.\d+.% \| none: one document \| 4 \|", report.as_markdown(data))
+    assert "none: one document" in as_html(data)
 
 
 def test_three_files_that_agree(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from nlakit.evaluate.evaluation import DataTable
 from nlakit.explanations import Explanation
 from nlakit.models.sites import Site, read_blocks
 
+_NO_CLAIM = "its words make no claim that can be judged"
+
 
 def measure(bench: Bench) -> None:
     """Take every method in turn, and the pair itself as the table's first line."""
@@ -32,7 +34,7 @@ def measure(bench: Bench) -> None:
         for name, key in zip(names[1:], ("claims_true", "facts_mentioned"), strict=True):
             taken = claims.get(key)
             if taken is None or taken.value is None:
-                found.leave_out([name], "its words make no claim that can be judged")
+                found.leave_out([name], bench.why_no_truth if bench.judged is None else _NO_CLAIM)
             else:
                 found.measures[name] = taken
         rows.append(_line(DEFINED[method.name].title, found.measures[names[0]], claims))

@@ -9,7 +9,7 @@ from nlakit.errors import EndpointError, SpendingError
 from nlakit.evaluate.bench import Bench
 from nlakit.evaluate.claims import JudgedClaim, share
 from nlakit.evaluate.evaluation import DataTable
-from nlakit.evaluate.evidence import Finding, judge_by_model, judge_by_words, reader_of, surroundings
+from nlakit.evaluate.evidence import Finding, judge_by_model, judge_by_words, surroundings
 from nlakit.truth import LEVELS, Verdict
 
 OWN = ("evidence_true", *(f"evidence_true_{level}" for level in LEVELS), "evidence_related", "evidence_read")
@@ -39,8 +39,7 @@ def measure(bench: Bench) -> None:
     else:
         _measure_agreement(bench, bench.judged, *texts)
     if not bench.config.judge.teacher:
-        reader = reader_of(bench)
-        reading = [judge_by_words(reader, bench.explanations, some) for some in texts]
+        reading = [judge_by_words(bench.claim_reader, bench.explanations, some) for some in texts]
     else:
         try:
             reading = judge_by_model(bench, texts)

@@ -20,9 +20,6 @@ from nlakit.evaluate.evaluation import DataTable
 from nlakit.evaluate.paraphrases import REWORDINGS, reword, rewordings_table
 from nlakit.truth import Claim
 
-_CLAIM_MEASURES = tuple(
-    definition.name for definition in DEFINITIONS if definition.name.startswith(("claim_", "flip_"))
-)
 _TRUTH_MEASURES = ("claim_leverage_true", "claim_leverage_false")
 _NOT_ABOVE_0 = "FVE of the explanations as they are is not clearly above 0, so there is nothing to keep"
 _ONE_DOCUMENT = "the rows that can be edited so are all of one document, which says nothing about others"
@@ -35,19 +32,15 @@ def measure(bench: Bench) -> None:
     """Edit the sampled explanations and rebuild their vectors from what is left."""
     rows = [row for row, explanation in enumerate(bench.explanations) if explanation.ok]
     texts = [bench.explanations[row].text for row in rows]
-    claims_N = None if bench.reader is None else [bench.reader.claims(text) for text in texts]
+    claims_N = [bench.claim_reader.claims(text) for text in texts]
     # Values that the pair was taught, so that what exchanging a claim costs does not hang on which rows are measured.
-    pool = claim_values(bench.pair.card).completed(Pool.of(claim for claims in claims_N or () for claim in claims))
+    pool = claim_values(bench.pair.card).completed(Pool.of(claim for claims in claims_N for claim in claims))
     _measure_edits(bench, rows, any_edits(texts, bench.seed("edits")), "no explanation can be edited so")
     _measure_rewordings(bench, rows, texts)
-    if claims_N is None:
-        reason = f"nobody can read the claims of explanations of the corpus {bench.settings.corpus.name!r}"
-        bench.found.leave_out(("fve_kept_entity_swap", *_CLAIM_MEASURES), reason)
-    else:
-        seed = bench.seed("claims")
-        swapped = [edits.value_swapped(text, claims, pool, seed) for text, claims in zip(texts, claims_N, strict=True)]
-        _measure_edits(bench, rows, {"entity_swap": swapped}, "no claim about an entity has another value")
-        _measure_leverage(bench, rows, texts, claims_N, pool)
+    seed = bench.seed("claims")
+    swapped = [edits.entity_swapped(text, claims, pool, seed) for text, claims in zip(texts, claims_N, strict=True)]
+    _measure_edits(bench, rows, {"entity_swap": swapped}, "no claim about an entity has another value")
+    _measure_leverage(bench, rows, texts, claims_N, pool)
     _tabulate_edits(bench)
 
 

@@ -204,16 +204,23 @@ def test_an_edit_of_one_document_alone_says_so(monkeypatch: pytest.MonkeyPatch) 
     assert "all of one document" in bench.found.left_out["fve_kept_shuffle"]
 
 
-def test_a_corpus_without_plugins_is_still_edited() -> None:
-    """What needs neither claims nor a paraphraser is measured, the rest is left out with the reason."""
-    bench = make_bench(corpus="jsonl")
+def test_a_corpus_without_plugins_is_edited_claim_by_claim_too() -> None:
+    """Where nobody knows the language frames are learnt from the explanations; only what needs truth or other words is left out."""
+    texts = [TEXTS[number % len(TEXTS)] for number in range(18)]
+    bench = make_bench(texts, corpus="jsonl", vectors=BagOfWords().reconstruct(texts))
+    bench.__dict__["truths"] = None
     words.measure(bench)
+    found = bench.found
 
-    assert {"fve_kept_shuffle", "fve_kept_drop_half", "fve_kept_truncated"} <= set(bench.found.measures)
-    assert "nobody paraphrases the corpus 'jsonl'" in bench.found.left_out["fve_kept_paraphrase_heavy"]
-    for name in ("fve_kept_entity_swap", "claim_leverage", "claim_leverage_true", "claim_drop", "flip_rate"):
-        assert "claims" in bench.found.left_out[name]
-    assert "leverage" not in bench.found.tables
+    assert found.left_out.pop("fve_kept_entity_swap") == "no claim about an entity has another value"
+    assert set(found.left_out) == {
+        *("fve_kept_quotes_only", "fve_kept_prose_only", "claim_leverage_true", "claim_leverage_false"),
+        *(f"fve_kept_{edit}" for edit in paraphrases.REWORDINGS),
+    }
+    assert "nobody paraphrases the corpus 'jsonl'" in found.left_out["fve_kept_paraphrase_heavy"]
+    assert "does not know what is true" in found.left_out["claim_leverage_true"]
+    assert {"colour _", "it is about animal _"} <= {row[0] for row in found.tables["leverage"].rows}
+    assert found.measures["claim_leverage"].value > 0.1
 
 
 def test_the_table_of_edits_repeats_the_measures(bench: Bench) -> None:
