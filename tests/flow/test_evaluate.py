@@ -277,12 +277,17 @@ def test_support_is_calibrated_on_a_pair_and_kept_on_its_card(
 def test_models_judge_and_paraphrase_by_command(
     recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """``nlakit evaluate --set ... --yes --answers DIR`` asks the models that are named, and a second time nobody."""
+    """``nlakit evaluate --set ... --yes --answers DIR`` asks the models that are named, and a second time nobody.
+
+    That the judge was not understood is said behind the measures.
+    """
     folder = save_pair(recipe, tmp_path / "pair")
     speak_truth(monkeypatch, recipe)
 
     def answer(asked: Asked, _: int) -> Answer:
-        return anthropic("[]" if "<passage>" in asked.prompt else "<rewording>On animals, on cats.</rewording>")
+        return anthropic(
+            "I would rather not." if "<passage>" in asked.prompt else "<rewording>On animals, on cats.</rewording>"
+        )
 
     with serving() as endpoint:
         endpoint.answer = answer
@@ -304,11 +309,13 @@ def test_models_judge_and_paraphrase_by_command(
             with pytest.raises(SystemExit) as end:
                 main([*command, *options, "--json"])
             assert end.value.code == 0
-            printed.append(capsys.readouterr().out)
+            out, err = capsys.readouterr()
+            printed.append(out)
+            assert "Warning: of the judge's replies only 0.0\u00a0% could be read" in err
         asked = len(endpoint.asked)
     assert printed[0] == printed[1]
     measures = json.loads(printed[0])
-    assert measures["evidence_read"]["value"] == 1
+    assert measures["evidence_read"]["value"] == 0
     texts = measures["evidence_read"]["n"]
     assert 0 < asked <= 5 * texts
     assert asked == len((tmp_path / "kept" / "answers.jsonl").read_text(encoding="utf-8").splitlines())

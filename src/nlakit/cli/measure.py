@@ -112,7 +112,7 @@ def evaluate(
     from nlakit.evaluate.contents import ReportData
     from nlakit.evaluate.evaluation import by_reason
     from nlakit.evaluate.report import write_report
-    from nlakit.evaluate.verdict import few_sentence
+    from nlakit.evaluate.verdict import few_sentence, unread_sentence
     from nlakit.progress import Progress
     from nlakit.storage import write_json
 
@@ -137,7 +137,7 @@ def evaluate(
         print_measures(measures)
     for reason, names in by_reason(evaluation.left_out):
         typer.echo(f"not measured: {', '.join(names)}: {reason}", err=True)
-    if warning := few_sentence(evaluation.documents):
+    for warning in filter(None, (few_sentence(evaluation.documents), unread_sentence(evaluation.numbers))):
         typer.echo(warning, err=True)
 
 

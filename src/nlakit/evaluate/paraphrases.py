@@ -34,7 +34,7 @@ class Reworded:
     @property
     def why_not(self) -> str:
         """The faults in words, the most frequent first."""
-        return ", ".join(f"{count:,} {fault.replace('_', ' ')}" for fault, count in self.faults.most_common())
+        return in_words(self.faults)
 
 
 def reword(bench: Bench, texts: Sequence[str]) -> dict[str, Reworded] | None:
@@ -72,6 +72,11 @@ def _reword(bench: Bench, paraphraser: Paraphraser, texts: Sequence[str], how: R
             said[place] = None
             faults[TOO_LONG] += 1
     return Reworded(said, faults)
+
+
+def in_words(faults: Counter[str]) -> str:
+    """Write counted faults, the most frequent first."""
+    return ", ".join(f"{count:,} {fault.replace('_', ' ')}" for fault, count in faults.most_common())
 
 
 def rewordings_table(reworded: Mapping[str, Reworded]) -> DataTable:

@@ -27,6 +27,8 @@ LEAD_FROM = 0.5
 KEPT_FROM = 0.75
 """Below this share of FVE, what an edit of the words leaves is called a private code; so is what the reconstructor from before
 reinforcement learning makes of the words. The paper's pairs keep 0.76 and more of every paraphrase and 0.93 of a shuffle."""
+READ_FROM = 0.5
+"""Below this share of the judge's replies that could be read, a sentence warns: most explanations then have no judgement."""
 
 Trust = Literal["believe", "check", "guess"]
 TRUST_WORDS: dict[Trust, str] = {"believe": "believe", "check": "a lead, check it", "guess": "a guess"}
@@ -92,6 +94,7 @@ def summarise(evaluation: Measured) -> Summary:
     sentences = [
         _fve_sentence(evaluation),
         few_sentence(evaluation.documents),
+        unread_sentence(measures),
         _training_sentence(measures),
         _code_sentence(measures),
         _drift_sentence(measures),
@@ -170,6 +173,17 @@ def few_sentence(documents: int | None) -> str | None:
     return (
         f"Warning: these rows come from {documents:,} documents, and intervals over fewer than {FEW_DOCUMENTS} are too narrow to "
         "rely on; measure more rows."
+    )
+
+
+def unread_sentence(measures: Measures) -> str | None:
+    """Warn that most replies of the judge could not be read; None where enough could, or nobody was asked."""
+    if not _known(measures, "evidence_read") or measures["evidence_read"].value >= READ_FROM:
+        return None
+    return (
+        f"Warning: of the judge's replies only {number(measures, 'evidence_read')} could be read (we warn below "
+        f"{format_value(READ_FROM, 'fraction')}), so what it says is of few explanations; the report's table Judgements says why. "
+        "Name another model in evaluate.judge.options, or allow it longer replies there (max_tokens)."
     )
 
 

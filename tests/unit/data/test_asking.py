@@ -12,7 +12,7 @@ from nlakit import plugins
 from nlakit.config import AnnotateConfig, AskConfig
 from nlakit.data.asking import askable, load_asker
 from nlakit.data.instruction import Reply
-from nlakit.data.judgement import TABLE, Case, ModelJudge
+from nlakit.data.judgement import TABLE, Case, Judgements, ModelJudge
 from nlakit.data.teachers import Context, Plan
 from nlakit.errors import ConfigError, NotFoundError
 from nlakit.explanations import Explanation
@@ -82,7 +82,7 @@ def test_a_plugin_that_answers_prompts_is_asked(monkeypatch: pytest.MonkeyPatch)
     asker = load_asker(AskConfig(teacher="oracle"), table=TABLE, wording="Judge!", max_tokens=7)
     assert asker.ask(["a", "b"]) == [Reply("evaluate.judge Judge! 7", "done")] * 2
     monkeypatch.setattr(Oracle, "ask", lambda _, prompts: [Reply("[]", "done") for _ in prompts])
-    assert ModelJudge(AskConfig(teacher="oracle")).judge([Case("", "", "")]) == [[]]
+    assert ModelJudge(AskConfig(teacher="oracle")).judge([Case("", "", "")]) == [Judgements([])]
 
 
 @pytest.mark.usefixtures("oracle")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,11 +19,15 @@ from nlakit.config import AskConfig, EvaluateConfig
 from nlakit.data.providers import client
 from nlakit.errors import ConfigError, SpendingError
 from nlakit.evaluate import evidence, runner
+from nlakit.evaluate.claims import JudgedClaim
 from nlakit.evaluate.evidence import (
     Finding,
+    Judged,
     judge_by_model,
     judge_by_words,
+    judgements_table,
     surroundings,
+    truth_of,
 )
 from nlakit.explanations import Explanation, Outcome
 from nlakit.models.target import Target
@@ -42,12 +47,12 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
 
 
 def told(asked: Asked) -> str:
-    """One claim, true where the passage holds all the words of the description; no judgement of Tom."""
+    """One claim, true where the passage holds all the words of the description, and one of no level; no judgement of Tom."""
     passage, description = (asked.prompt.split(f"<{tag}>\n")[1].split("\n</")[0] for tag in ("passage", "description"))
     if description.startswith("Tom"):
         return "I would rather not."
     verdict = "true" if description.rstrip(".") in passage else "unrelated"
-    return json.dumps([{"claim": description, "level": "entity", "verdict": verdict}])
+    return json.dumps([{"claim": description, "level": level, "verdict": verdict} for level in ("entity", "scene")])
 
 
 def bench_of(endpoint: Endpoint, *, yes: bool = True, answers: Path | None = None) -> Any:
@@ -63,19 +68,60 @@ def bench_of(endpoint: Endpoint, *, yes: bool = True, answers: Path | None = Non
 def test_words_judge_what_parsed() -> None:
     """Each claim of an explanation that parsed is held against the text of its own row."""
     judged = judge_by_words(FrameReader({}), EXPLANATIONS, TEXTS)
-    assert judged.findings == [Finding(0, "theme", Verdict.TRUE), Finding(2, "theme", Verdict.RELATED)]
+    assert judged.findings == [
+        Finding(0, "Anna sings", "theme", Verdict.TRUE),
+        Finding(2, "Tom sleeps", "theme", Verdict.RELATED),
+    ]
     assert judged.read == [True, True]
 
 
 def test_a_model_judges_each_explanation_against_each_text(endpoint: Endpoint, tmp_path: Path) -> None:
     """Judgements come by text; one that cannot be read is counted, makes no claim, and is kept like the others."""
     own, other = judge_by_model(bench_of(endpoint, answers=tmp_path), [TEXTS, TEXTS[::-1]])
-    assert own.findings == [Finding(0, "entity", Verdict.TRUE)]
-    assert other.findings == [Finding(0, "entity", Verdict.UNRELATED)]
+    assert own.findings == [Finding(0, "Anna sings.", "entity", Verdict.TRUE)]
+    assert other.findings == [Finding(0, "Anna sings.", "entity", Verdict.UNRELATED)]
     assert own.read == other.read == [True, False]
+    assert own.faults == other.faults == {"no_list": 1}
+    assert own.skipped == other.skipped == {"unknown_level": 1}
     assert len(endpoint.asked) == 4
     judge_by_model(bench_of(endpoint, yes=False, answers=tmp_path), [TEXTS, TEXTS[::-1]])
     assert len(endpoint.asked) == 4
+
+
+def test_the_table_says_what_was_not_read_and_why() -> None:
+    """One line a text: replies, those that were read, and by reason what was not, the most frequent first."""
+    findings = [Finding(0, "Anna", "entity", Verdict.TRUE)]
+    faults, skipped = Counter(refused=1, no_list=2), Counter(unknown_level=3)
+    own = Judged(findings, [True, False, False, False], faults, skipped)
+    assert judgements_table(own, Judged(findings * 4, [True] * 4)).rows == (
+        ("its own", 4, 1, "2 no list, 1 refused", 1, "3 unknown level"),
+        ("another document's", 4, 4, "", 4, ""),
+    )
+    assert len(judgements_table(own, None).rows) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "true"),
+    [
+        ("about Animal cat", None),  # the toy's reader knows small letters alone, and the words stand nowhere
+        ("The text mentions animal cat", True),
+        ("colour red", False),
+        ("animal cat, colour red", False),
+        ("animal dog", None),  # the explanation does not say so
+        ("Cat.", True),  # a bobcat and cats are other words
+        ("red", None),  # it stands there twice
+        ("on", None),  # no value
+        ("a red door", None),
+        ("", None),
+    ],
+)
+def test_a_judges_claim_is_matched_by_its_words(words: str, true: bool | None) -> None:
+    """It speaks of what the reader finds in it and the explanation says too, or else of the one place where its words stand."""
+    explanation = "On animal cat, no bobcat of all cats; colour red, and red again."
+    reader = toy.ToyTruth()
+    verdicts = {"animal": Verdict.TRUE, "colour": Verdict.RELATED}
+    claims = [JudgedClaim(0, claim, verdicts[claim.slot], None) for claim in reader.claims(explanation)]
+    assert truth_of(words, explanation, claims, reader) is true
 
 
 def test_nobody_is_asked_without_approval(endpoint: Endpoint) -> None:

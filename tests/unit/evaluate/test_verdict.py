@@ -50,6 +50,14 @@ def test_nothing_is_believed_of_a_handful_of_documents() -> None:
     assert not any("Warning: these rows" in sentence for sentence in enough.sentences)
 
 
+def test_a_judge_that_is_hardly_understood_gets_a_warning() -> None:
+    """Below half of the replies a sentence warns; from half on, and where nobody judged, none does."""
+    few = summarise(with_measures(evidence_read=(0.49, 0.4, 0.6)))
+    assert "Warning: of the judge's replies only 49\u00a0% could be read (we warn below 50\u00a0%)" in few.sentences[1]
+    for enough in (with_measures(evidence_read=(0.5, 0.4, 0.6)), evaluation()):
+        assert not any("judge" in sentence for sentence in summarise(enough).sentences)
+
+
 @pytest.mark.parametrize(
     ("control", "words"),
     [

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Unit = Literal["fraction", "FVE", "tokens", "nats", "nats/token", "bits/byte", "claims", "AUROC"]
-Need = Literal["warm start", "teacher", "truth", "grown target", "paraphraser"]
+Need = Literal["warm start", "teacher", "truth", "grown target", "paraphraser", "judge"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from nlakit.truth import LEVELS
 
 EVIDENCE = "Claims against the text"
 JUDGES = "none beyond the sampled explanations; with a judge one request an explanation and text"
+_ASKED = "none beyond what the judge is asked for evidence_true"
 _HOW = "by its words, or by the judge where evaluate.judge names one"
 
 
@@ -75,7 +76,8 @@ DEFINITIONS: tuple[MeasureDefinition, ...] = (
     MeasureDefinition(
         "evidence_read",
         "explanations with a judgement",
-        "Share of the explanations whose judgement could be read; the claims of the others are in no measure of this group.",
+        "Share of the explanations whose judgement could be read, be it without entries that could not; what was not read is in no "
+        "measure of this group, and counted by reason in the table Judgements.",
         "1, which it is without a judge",
         "fraction",
         JUDGES,
@@ -116,5 +118,41 @@ DEFINITIONS: tuple[MeasureDefinition, ...] = (
     *(
         _auroc(f"evidence_auroc_{level}", f"words rank true claims, {level}", f", level {level} only")
         for level in LEVELS
+    ),
+    MeasureDefinition(
+        "judge_agreement",
+        "judge agrees with the truth",
+        "Share of the judge's claims, held against the explanations' own texts and as far as they can be checked "
+        "(judge_checked), that the judge calls true where the corpus's own truth does, and false, related or not, where it "
+        "does not. A claim that speaks of several of the explanation's is true where all of them are; what it says beyond "
+        "them is not checked.",
+        "judge_agreement_majority",
+        "fraction",
+        _ASKED,
+        EVIDENCE,
+        ("truth", "judge"),
+    ),
+    MeasureDefinition(
+        "judge_agreement_majority",
+        "agreement of one answer for all, judge's claims",
+        "Agreement with the truth, over the claims of judge_agreement, of whoever calls every one true, or every one false, "
+        "whichever is right more often.",
+        "where judge_agreement is not above it, the judge must not be used to say which claims are true",
+        "fraction",
+        _ASKED,
+        EVIDENCE,
+        ("truth", "judge"),
+    ),
+    MeasureDefinition(
+        "judge_checked",
+        "judge's claims that can be checked",
+        "Share of the judge's claims about the explanations' own texts whose words the corpus's reader reads as a claim that "
+        "the explanation makes too; or, where it reads none so, whose words stand in the explanation exactly once and hold the "
+        "value of a claim there. A judge gives the words of a claim and not its place.",
+        "1: of the rest judge_agreement says nothing",
+        "fraction",
+        _ASKED,
+        EVIDENCE,
+        ("truth", "judge"),
     ),
 )

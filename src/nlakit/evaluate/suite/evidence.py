@@ -9,7 +9,15 @@ from nlakit.errors import EndpointError, SpendingError
 from nlakit.evaluate.bench import Bench
 from nlakit.evaluate.claims import JudgedClaim, share
 from nlakit.evaluate.evaluation import DataTable
-from nlakit.evaluate.evidence import Finding, judge_by_model, judge_by_words, surroundings
+from nlakit.evaluate.evidence import (
+    Finding,
+    Judged,
+    judge_by_model,
+    judge_by_words,
+    judgements_table,
+    surroundings,
+    truth_of,
+)
 from nlakit.truth import LEVELS, Verdict
 
 OWN = ("evidence_true", *(f"evidence_true_{level}" for level in LEVELS), "evidence_related", "evidence_read")
@@ -21,6 +29,7 @@ AGAINST_TRUTH = (
     "evidence_auroc",
     *(f"evidence_auroc_{level}" for level in LEVELS),
 )
+JUDGE = ("judge_agreement", "judge_agreement_majority", "judge_checked")
 _ORDER = (Verdict.UNRELATED, Verdict.RELATED, Verdict.TRUE)
 """Verdicts by words, from the least evidence to the most."""
 
@@ -40,12 +49,15 @@ def measure(bench: Bench) -> None:
         _measure_agreement(bench, bench.judged, *texts)
     if not bench.config.judge.teacher:
         reading = [judge_by_words(bench.claim_reader, bench.explanations, some) for some in texts]
+        bench.found.leave_out(JUDGE, "evaluate.judge names no model")
     else:
         try:
             reading = judge_by_model(bench, texts)
         except (SpendingError, EndpointError) as error:
-            bench.found.leave_out((*OWN, *OTHER), f"the judge {bench.config.judge.teacher!r} cannot be asked ({error})")
+            reason = f"the judge {bench.config.judge.teacher!r} cannot be asked ({error})"
+            bench.found.leave_out((*OWN, *OTHER, *JUDGE), reason)
             return
+        _measure_judge(bench, reading)
     _measure_reading(bench, reading[0].read)
     for name, found in zip(("evidence_true", "evidence_true_other"), reading, strict=False):
         _measure_claims(bench, found.findings, name)
@@ -85,14 +97,41 @@ def _measure_agreement(
     for name, texts_N in zip(AGREEMENT, (evidence_N, others_N), strict=True):
         agree = [float(item.true == _borne_out(item, texts_N)) for item in judged]
         found.measures[name] = found.estimator.mean(name, agree, owners)
-    usual = sum(item.true for item in judged) * 2 >= len(judged)
-    alike = [float(item.true == usual) for item in judged]
-    found.measures["evidence_agreement_majority"] = found.estimator.mean("evidence_agreement_majority", alike, owners)
+    _add_majority(bench, "evidence_agreement_majority", [item.true for item in judged], owners)
     _rank(bench, "evidence_auroc", judged, evidence_N)
     for level in LEVELS:
         some = [item for item in judged if item.claim.level == level]
         _rank(bench, f"evidence_auroc_{level}", some, evidence_N)
     found.tables["evidence"] = _table(judged, evidence_N)
+
+
+def _add_majority(bench: Bench, name: str, true: Sequence[bool], owners: Sequence[str]) -> None:
+    """Add the agreement of one answer for all claims, whichever is right more often."""
+    usual = sum(true) * 2 >= len(true)
+    bench.found.measures[name] = bench.found.estimator.mean(name, [float(item == usual) for item in true], owners)
+
+
+def _measure_judge(bench: Bench, reading: Sequence[Judged]) -> None:
+    """Say what of the judge's replies was not read, and hold what it says of the own texts against the truth."""
+    found, own = bench.found, reading[0]
+    if any(some.faults or some.skipped for some in reading):
+        found.tables["judgements"] = judgements_table(own, reading[1] if len(reading) > 1 else None)
+    if bench.reader is None or bench.judged is None:
+        found.leave_out(JUDGE, bench.why_no_truth)
+        return
+    made: dict[int, list[JudgedClaim]] = {}
+    for item in bench.judged:
+        made.setdefault(item.row, []).append(item)
+    texts = [explanation.text for explanation in bench.explanations]
+    truths = [truth_of(item.claim, texts[item.row], made.get(item.row, ()), bench.reader) for item in own.findings]
+    checked = [(item, true) for item, true in zip(own.findings, truths, strict=True) if true is not None]
+    owners = [found.documents_N[item.row] for item, _ in checked]
+    agree = [float((item.verdict is Verdict.TRUE) == true) for item, true in checked]
+    found.measures["judge_agreement"] = found.estimator.mean("judge_agreement", agree, owners)
+    _add_majority(bench, "judge_agreement_majority", [true for _, true in checked], owners)
+    owners = [found.documents_N[item.row] for item in own.findings]
+    known = [float(true is not None) for true in truths]
+    found.measures["judge_checked"] = found.estimator.mean("judge_checked", known, owners)
 
 
 def _rank(bench: Bench, name: str, judged: Sequence[JudgedClaim], evidence_N: Sequence[Evidence]) -> None:

@@ -11,13 +11,13 @@ import pytest
 from tests.unit.data.providers.server import Asked, Endpoint, anthropic, failure, openai, serving
 
 from nlakit.config import AskConfig, CallsConfig
-from nlakit.data.judgement import Case, Judgement, ModelJudge
+from nlakit.data.judgement import Case, Judgement, Judgements, ModelJudge
 from nlakit.data.providers import client
 from nlakit.errors import ConfigError, EndpointError, NotFoundError, SpendingError
 from nlakit.truth import Verdict
 
 GOOD = json.dumps([{"claim": "about Anna", "level": "entity", "verdict": "true"}])
-READ = [Judgement("about Anna", "entity", Verdict.TRUE)]
+READ = Judgements([Judgement("about Anna", "entity", Verdict.TRUE)])
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_claims_come_back_in_the_order_of_the_cases(endpoint: Endpoint, wire: st
     """Each case is asked once, in either format, with room for a list of claims."""
     endpoint.answer = lambda asked, n: (anthropic if wire == "anthropic" else openai)(numbered(asked))
     found = judge(endpoint, wire).judge(cases(5))
-    assert [items[0].claim for items in found if items] == [f"Anna {number}" for number in range(5)]
+    assert [item.claim for read in found for item in read.claims or ()] == [f"Anna {number}" for number in range(5)]
     assert len(endpoint.asked) == 5
     assert endpoint.asked[0].body["max_tokens"] == 1000
 
@@ -52,11 +52,12 @@ def numbered(asked: Asked) -> str:
 
 
 def test_an_answer_that_is_no_judgement_is_a_counted_failure(endpoint: Endpoint) -> None:
-    """Prose, a refusal and a list that is cut off are None; none of them stops the others."""
+    """Prose, a refusal and a list that is cut off say why they are none; none of them stops the others."""
     endpoint.script(
         anthropic("I cannot say."), anthropic("no", "refusal"), anthropic(GOOD[:9], "max_tokens"), anthropic(GOOD)
     )
-    assert judge(endpoint, concurrency=1).judge(cases(4)) == [None, None, None, READ]
+    faults = [Judgements(None, fault) for fault in ("no_list", "refused", "cut_off")]
+    assert judge(endpoint, concurrency=1).judge(cases(4)) == [*faults, READ]
 
 
 def test_failures_on_the_way_are_overcome(endpoint: Endpoint) -> None:

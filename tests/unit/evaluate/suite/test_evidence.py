@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from types import SimpleNamespace
 
@@ -84,7 +85,8 @@ def test_words_are_held_against_one_answer_for_all_and_asked_for_an_order(monkey
     assert found["evidence_auroc_detail"] == 1.0
     assert found["evidence_auroc"] == pytest.approx((15 + 9 / 2) / 24)
     reason = "of 9 claims all are true or none is, so there is nothing to tell apart"
-    assert bench.found.left_out == {"evidence_auroc_theme": reason, "evidence_auroc_entity": reason}
+    no_judge = dict.fromkeys(evidence.JUDGE, "evaluate.judge names no model")
+    assert bench.found.left_out == {"evidence_auroc_theme": reason, "evidence_auroc_entity": reason, **no_judge}
     assert bench.found.tables["evidence"].rows[2][5:] == (0.0, 1.0, pytest.approx(6 / 9))
 
 
@@ -92,7 +94,7 @@ def test_a_corpus_without_truth_has_evidence_and_no_agreement(bench: Bench) -> N
     """What needs the truth is left out with its reason, the rest is measured."""
     bench.__dict__["truths"] = None
     evidence.measure(bench)
-    assert set(bench.found.left_out) == set(evidence.AGAINST_TRUTH)
+    assert set(bench.found.left_out) == {*evidence.AGAINST_TRUTH, *evidence.JUDGE}
     assert set(bench.found.measures) == NAMES - set(bench.found.left_out)
 
 
@@ -100,7 +102,7 @@ def test_one_document_has_no_control(bench: Bench) -> None:
     """Without another document nothing is said of another's text."""
     bench.heldout.document_ids[:] = ["d0"] * len(TEXTS)
     evidence.measure(bench)
-    assert set(bench.found.left_out) == {*evidence.OTHER, *evidence.AGAINST_TRUTH}
+    assert set(bench.found.left_out) == {*evidence.OTHER, *evidence.AGAINST_TRUTH, *evidence.JUDGE}
     assert set(bench.found.measures) == set(evidence.OWN)
 
 
@@ -109,7 +111,10 @@ def test_a_judge_takes_the_place_of_words(bench: Bench, monkeypatch: pytest.Monk
 
     def judged(_: Bench, texts: Sequence[object]) -> list[Judged]:
         read = [row > 0 for row in range(len(TEXTS))]
-        return [Judged([Finding(1, "theme", Verdict.RELATED), Finding(2, "theme", Verdict.TRUE)], read) for _ in texts]
+        return [
+            Judged([Finding(1, "a", "theme", Verdict.RELATED), Finding(2, "b", "theme", Verdict.TRUE)], read)
+            for _ in texts
+        ]
 
     monkeypatch.setattr(evidence, "judge_by_model", judged)
     bench.config = bench.config.model_copy(update={"judge": AskConfig(teacher="openai")})
@@ -118,6 +123,48 @@ def test_a_judge_takes_the_place_of_words(bench: Bench, monkeypatch: pytest.Monk
     assert found["evidence_read"] == pytest.approx(8 / 9)
     assert (found["evidence_true"], found["evidence_related"], found["evidence_true_other"]) == (0.5, 0.5, 0.5)
     assert found["evidence_true_detail"] is None
+
+
+def ask_judge(bench: Bench, monkeypatch: pytest.MonkeyPatch, own: Judged, other: Judged) -> None:
+    """Measure with a judge that says ``own`` of the rows' own texts, and ``other`` of those of other documents."""
+    monkeypatch.setattr(evidence, "judge_by_model", lambda *_: [own, other])
+    bench.config = bench.config.model_copy(update={"judge": AskConfig(teacher="openai")})
+    evidence.measure(bench)
+
+
+def test_a_judge_is_held_against_the_truth(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Right is who calls a true claim true, and a false one related or unrelated; what cannot be matched is not counted."""
+    bench.__dict__["truths"] = [
+        truth if row else {"facts": {}, "planned": {}} for row, truth in enumerate(bench.truths or ())
+    ]
+    said = [
+        (0, "about animal cat", Verdict.RELATED),  # false
+        (1, "about animal cat", Verdict.TRUE),  # true
+        (1, "colour old", Verdict.UNRELATED),  # true
+        (2, "topic animals, colour cold", Verdict.RELATED),  # true
+        (2, "something else", Verdict.TRUE),
+        (3, "animal cat", Verdict.UNRELATED),  # not what the explanation says
+    ]
+    own = Judged([Finding(row, words, "entity", verdict) for row, words, verdict in said], [True] * 9)
+    ask_judge(bench, monkeypatch, own, Judged([], [True] * 9))
+    found = values(bench)
+    assert found["judge_agreement"] == pytest.approx(2 / 4)
+    assert found["judge_agreement_majority"] == pytest.approx(3 / 4)
+    assert bench.found.measures["judge_agreement"].n == 4
+    assert found["judge_checked"] == pytest.approx(4 / 6)
+    assert set(bench.found.measures) == NAMES - set(bench.found.left_out)
+    assert "judgements" not in bench.found.tables
+
+
+def test_a_judge_is_not_checked_without_truth_and_its_unread_replies_are_shown(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody knows what is true, the reason is that; what could not be read is in a table wherever there is such."""
+    bench.__dict__["truths"] = None
+    own = Judged([], [False] * 9, Counter(no_list=9))
+    ask_judge(bench, monkeypatch, own, Judged([], [True] * 9))
+    assert {bench.found.left_out[name] for name in evidence.JUDGE} == {bench.why_no_truth}
+    assert bench.found.tables["judgements"].rows[0][:4] == ("its own", 9, 0, "9 no list")
 
 
 def test_a_judge_that_cannot_be_asked_leaves_the_rest(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,5 +177,5 @@ def test_a_judge_that_cannot_be_asked_leaves_the_rest(bench: Bench, monkeypatch:
     bench.config = bench.config.model_copy(update={"judge": AskConfig(teacher="openai")})
     evidence.measure(bench)
     unasked = {name for name, why in bench.found.left_out.items() if "it is silent" in why}
-    assert unasked == {*evidence.OWN, *evidence.OTHER}
+    assert unasked == {*evidence.OWN, *evidence.OTHER, *evidence.JUDGE}
     assert {*evidence.AGREEMENT, "evidence_agreement_majority"} == set(bench.found.measures)
