@@ -363,7 +363,8 @@ class AskConfig(Settings):
 class NewCorpusConfig(CorpusConfig):
     """Documents to measure on in place of the held-out ones, without those that the pair's own corpus has too; left out, those are.
 
-    For a last measurement, when recipes were compared on the held-out ones.
+    For a last measurement, when recipes were compared on the held-out ones; and for a released pair, which records no corpus and
+    is measured on the held-out part of this one.
     """
 
     name: str

@@ -20,7 +20,7 @@ from nlakit.cli import main
 from nlakit.evaluate import runner
 from nlakit.progress import Progress
 from nlakit.runs import RunFolder
-from nlakit.testing import tiny_recipe
+from nlakit.testing import tiny_corpus_file, tiny_recipe
 
 TEXT = "The cat sat on the mat near the red door."
 
@@ -120,7 +120,29 @@ def test_what_a_released_pair_cannot_be_asked_is_one_sentence(
     assert ("", 1) == (out, len(sentence))
     assert "'someone/tiny' cannot be measured: a released pair records neither the corpus" in sentence[0]
     assert "nor the mean and variance" in sentence[0]
+    assert (
+        "nlakit evaluate someone/tiny --set evaluate.corpus.name=jsonl --set evaluate.corpus.path=FILE" in sentence[0]
+    )
     assert not [path for path in hub.fetched() if path.endswith(".safetensors")]
+
+
+def test_a_released_pair_on_the_hub_is_measured_on_a_named_corpus(
+    hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a corpus named, its weights are fetched and its FVE is printed, with what that is measured against."""
+    layout = layouts.write(tmp_path, "qwen2")
+    for half in ("av", "ar"):
+        hub.put(f"someone/tiny-{half}", layout.half(half))
+    corpus = tiny_corpus_file(tmp_path / "notes.jsonl", 40)
+    sets = ("name=jsonl", f"path={corpus}")
+    settings = [part for name in sets for part in ("--set", f"evaluate.corpus.{name}")]
+    few = ["--rows", "4", "--parts", "outputs", "--set", "evaluate.max_new_tokens=4", *settings]
+
+    assert 0 == ended(["evaluate", "someone/tiny", *few])
+
+    out, err = capsys.readouterr()
+    assert "fve " in out
+    assert "FVE is measured against the mean and variance of " in err
 
 
 def test_pushing_asks_first(

@@ -106,6 +106,7 @@ def evaluate(
       nlakit evaluate runs/book --set evaluate.judge.teacher=openai --set evaluate.judge.options.model=MODEL
       nlakit evaluate runs/book --set evaluate.corpus.name=text --set evaluate.corpus.path=another.txt
       nlakit evaluate me/my-pair
+      nlakit evaluate kitft/nla-qwen2.5-7b-L20 --set evaluate.corpus.name=jsonl --set evaluate.corpus.path=notes.jsonl
     """
     from nlakit.config import plain
     from nlakit.evaluate.charts import require_matplotlib
@@ -135,6 +136,8 @@ def evaluate(
         print_json(measures)
     else:
         print_measures(measures)
+    if evaluation.statistics:
+        typer.echo(evaluation.statistics, err=True)
     for reason, names in by_reason(evaluation.left_out):
         typer.echo(f"not measured: {', '.join(names)}: {reason}", err=True)
     for warning in filter(None, (few_sentence(evaluation.documents), unread_sentence(evaluation.numbers))):

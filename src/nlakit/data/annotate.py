@@ -130,9 +130,10 @@ def ask_for_free(teacher: Teacher, contexts: Sequence[Context], answers: Path | 
     return ask(teacher, contexts)
 
 
-def kept_answers(pair: Path) -> Path | None:
+def kept_answers(pair: Path | None) -> Path | None:
     """Return where the run of a pair keeps the answers that were paid for; None for a pair outside its run."""
-    return next((place for parent in pair.parents[:2] if (place := parent / ANSWERS).is_dir()), None)
+    parents = () if pair is None else pair.parents[:2]
+    return next((place for parent in parents if (place := parent / ANSWERS).is_dir()), None)
 
 
 def require_approval(plan: Plan, check: Callable[[], None], progress: Progress) -> None:

@@ -71,8 +71,8 @@ class Found:
 class Bench:
     """A pair, its held-out rows, and what is made of them."""
 
-    folder: Path
-    """Of the pair."""
+    folder: Path | None
+    """Of the pair; None for a released one, which is two."""
     pair: Pair
     settings: DataSettings
     heldout: Rows
@@ -171,7 +171,7 @@ class Bench:
     @cached_property
     def before(self) -> Pair | None:
         """The pair as it was before reinforcement learning; None where it is not kept."""
-        if not (self.folder / WARM_START).is_dir():
+        if self.folder is None or not (self.folder / WARM_START).is_dir():
             return None
         return Pair.from_pretrained(self.folder, load_target=False, part=WARM_START)
 

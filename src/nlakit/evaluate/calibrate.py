@@ -9,7 +9,7 @@ from nlakit.calibration import Calibration
 from nlakit.claims.support import fit
 from nlakit.config import EvaluateConfig
 from nlakit.errors import InputError
-from nlakit.evaluate.rows import PROBE_SPLIT, DataSettings
+from nlakit.evaluate.rows import PROBE_SPLIT
 from nlakit.evaluate.runner import PROBE_ROWS, make_bench
 from nlakit.evaluate.support import KnownClaim, first_rows, known_claims
 from nlakit.models.pair import Pair, pair_folder
@@ -39,9 +39,7 @@ def known_training_claims(
     """
     folder = pair_folder(source)
     pair = Pair.from_pretrained(folder)
-    bench = make_bench(
-        folder, pair, DataSettings.of(pair.card), EvaluateConfig(rows=1), probe_rows=max(rows, PROBE_ROWS)
-    )
+    bench = make_bench(folder, pair, EvaluateConfig(rows=1), probe_rows=max(rows, PROBE_ROWS))
     bench.progress = progress or Progress(silent=True)
     if bench.training is None or bench.reader is None:
         raise InputError(f"support of {pair.card.name!r} cannot be fitted: {bench.why_no_truth}")

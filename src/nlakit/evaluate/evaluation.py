@@ -152,6 +152,8 @@ class Evaluation(Record):
     max_new_tokens: int
     variance: float
     """Var, the denominator of FVE, from the card."""
+    statistics: str = ""
+    """What FVE is measured against, in a sentence, for a pair that came without mean and variance; empty for any other."""
     measures: dict[str, Measure]
     errors: tuple[float, ...] = ()
     """Errors of the sampled explanations, from the least to the greatest in steps of equally many rows; failed ones left out."""

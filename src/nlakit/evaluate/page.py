@@ -216,7 +216,7 @@ def _records(data: ReportData) -> list[tuple[str, str]]:
         records.append(("Run", _yaml({key: value for key, value in data.config.items() if key != "recipe"})))
     if data.evaluation:
         keys = ("pair", "target", "site", "split", "corpus", "rows", "rows_wanted", "documents", "seed", "max_new_tokens",
-                "variance", "probe_rows", "outcomes", "seconds", "versions", "created_at")  # fmt: skip
+                "variance", "statistics", "probe_rows", "outcomes", "seconds", "versions", "created_at")  # fmt: skip
         values = plain(data.evaluation)
         records.append(("Evaluation", _yaml({key: values[key] for key in keys})))
     return records

@@ -139,8 +139,8 @@ def rebuild_rows(
     measured = _extract(target, site, drawn[HELDOUT], settings, rows)
     if measured is None and corpus is not None:
         raise InputError(
-            f"evaluate.corpus ({corpus.name!r}) gives no row: {len(drawn[HELDOUT])} of its documents are not in the corpus that "
-            "the pair was trained on. Name documents that are new to it, and long enough."
+            f"evaluate.corpus ({corpus.name!r}) gives no row: {len(drawn[HELDOUT])} of its documents are not in the corpus on "
+            "the pair's card. Name documents that are new to it, and long enough."
         )
     if measured is None:
         raise InputError(
@@ -155,8 +155,8 @@ def _own_corpus(settings: DataSettings, name: str) -> Corpus:
     corpus = load_corpus(settings.corpus)
     if corpus.fingerprint() != settings.corpus_fingerprint:
         raise InputError(
-            f"the corpus {settings.corpus.name!r} has the fingerprint {corpus.fingerprint()}, and the pair {name!r} was "
-            f"trained on {settings.corpus_fingerprint}: which of its documents are held out cannot be known. Put the files back "
+            f"the corpus {settings.corpus.name!r} has the fingerprint {corpus.fingerprint()}, and the card of {name!r} "
+            f"names {settings.corpus_fingerprint}: which of its documents are held out cannot be known. Put the files back "
             "as they were, or train on the new ones."
         )
     return corpus

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nlakit.card import Card, Measure
-from nlakit.config import EvaluateConfig, Recipe, fingerprint
+from nlakit.config import CorpusConfig, EvaluateConfig, Recipe, fingerprint
 from nlakit.data.annotate import ANSWERS, kept_answers
 from nlakit.data.corpus import load_corpus
 from nlakit.data.judgement import ModelJudge
@@ -25,9 +25,11 @@ from nlakit.evaluate.evaluation import FILE_NAME, Evaluation
 from nlakit.evaluate.examples import outcome_counts, shown_documents
 from nlakit.evaluate.fidelity import quantiles
 from nlakit.evaluate.measures import in_registry_order
+from nlakit.evaluate.released import lacks_corpus, statistics_sentence, with_corpus, with_statistics
 from nlakit.evaluate.rows import DataSettings, rebuild_rows
 from nlakit.evaluate.suite import Part, chosen_parts
-from nlakit.models.pair import Pair, load_card, pair_folder
+from nlakit.models.locate import locate
+from nlakit.models.pair import Pair, load_card
 from nlakit.progress import Progress
 from nlakit.runs import RunFolder, now, versions
 
@@ -78,14 +80,16 @@ def pair_of(folder: RunFolder) -> Path:
     raise RunError(f"{folder.path} has no pair to evaluate; run the stages warm-start and train first")
 
 
-def _require_measurable(source: str | Path) -> None:
-    """Raise CardError, before any weights are fetched, for a pair whose card does not say what it can be measured on."""
+def _require_measurable(source: str | Path, corpus: CorpusConfig | None) -> None:
+    """Raise CardError, before any weights are fetched, for a pair of which nothing says what it can be measured on."""
     card = load_card(source)
-    if card.source and not card.data:
+    if lacks_corpus(card):
+        if corpus is not None:
+            return
         raise CardError(
             f"{str(source)!r} cannot be measured: a released pair records neither the corpus, splits and seed that held-out rows "
-            "are built from nor the mean and variance that an FVE is measured against, so neither an FVE nor a control nor the "
-            "truth of a claim can be given; 'nlakit read' gives the error of each reading."
+            "are built from nor the mean and variance that an FVE is measured against. Name a corpus to take both from: "
+            f"nlakit evaluate {source} --set evaluate.corpus.name=jsonl --set evaluate.corpus.path=FILE"
         )
     DataSettings.of(card)
     card.require_stats()
@@ -98,7 +102,7 @@ def _possible_parts(source: str | Path, config: EvaluateConfig) -> list[Part]:
         raise ConfigError(
             "the part 'against' is asked for, and no pair to hold this one against; give --against PAIR (evaluate.against)"
         )
-    _require_measurable(source)
+    _require_measurable(source, config.corpus)
     if config.against:
         _require_same_vectors(load_card(source), load_card(config.against))
     _require_askable(config, {part.name for part in parts})
@@ -153,8 +157,9 @@ def evaluate(
 ) -> Evaluation:
     """Measure a pair, by name or folder or on the Hub, on held-out rows built again from its card.
 
-    A judge and a paraphraser that are paid for keep their answers in the folder ``answers``, else in that of the pair's run, if
-    it has one.
+    A pair that records no corpus, as the released ones, is measured on the held-out rows of ``config.corpus``, against the mean
+    and variance of rows of its training split. A judge and a paraphraser that are paid for keep their answers in the folder
+    ``answers``, else in that of the pair's run, if it has one.
 
     Raises what loading a pair raises, :class:`~nlakit.errors.CardError` when the card does not say where its rows came from,
     :class:`~nlakit.errors.InputError` when nothing is held out, :class:`~nlakit.errors.MissingExtraError` when claims can be
@@ -164,12 +169,12 @@ def evaluate(
     started = time.monotonic()
     parts = _possible_parts(source, config)
     progress = progress or Progress(silent=True)
-    folder = pair_folder(source)
-    pair = Pair.from_pretrained(folder)
-    card, variance, settings = pair.card, pair.card.require_stats().variance, DataSettings.of(pair.card)
+    found_at = locate(source, wanted="everything")
+    folder = found_at if isinstance(found_at, Path) else None
+    pair = Pair.from_pretrained(folder or source)
     with progress.task("evaluate", 1 + len(parts)) as task:
         task.update(0, "held-out rows")
-        bench = make_bench(folder, pair, settings, config)
+        bench = make_bench(folder, pair, config)
         bench.progress, bench.answers = progress, answers or kept_answers(folder)
         found, headline = bench.found, ""
         for part in parts:
@@ -178,10 +183,9 @@ def evaluate(
             headline = f"FVE {found.measures['fve'].value:.3f}, "
         task.update(1 + len(parts), headline.rstrip(", "))
 
-    heldout, explanations = bench.heldout, bench.explanations
-    shown = shown_documents(
-        bench.target, heldout, settings.extract.max_tokens, explanations, bench.errors_N, variance, bench.judged
-    )
+    card, heldout, explanations = bench.pair.card, bench.heldout, bench.explanations
+    max_tokens, variance = bench.settings.extract.max_tokens, found.variance
+    shown = shown_documents(bench.target, heldout, max_tokens, explanations, bench.errors_N, variance, bench.judged)
     return Evaluation(
         pair=card.name,
         target=card.target.model,
@@ -194,6 +198,7 @@ def evaluate(
         seed=config.seed,
         max_new_tokens=config.max_new_tokens or card.max_new_tokens,
         variance=variance,
+        statistics=statistics_sentence(card),
         measures={name: found.measures[name] for name in in_registry_order(found.measures)},
         parts=tuple(part.name for part in parts),
         errors=quantiles([float(bench.errors_N[row]) for row, item in enumerate(explanations) if item.ok]),
@@ -210,15 +215,20 @@ def evaluate(
     )
 
 
-def make_bench(
-    folder: Path, pair: Pair, settings: DataSettings, config: EvaluateConfig, probe_rows: int = PROBE_ROWS
-) -> Bench:
-    """Build the held-out rows of a pair again, and ``probe_rows`` of a training split, and what the parts of the suite share."""
+def make_bench(folder: Path | None, pair: Pair, config: EvaluateConfig, probe_rows: int = PROBE_ROWS) -> Bench:
+    """Build the held-out rows of a pair again, and ``probe_rows`` of a training split, and what the parts of the suite share.
+
+    A pair that records no corpus takes ``config.corpus`` for its own, and its mean and variance from the training rows.
+    """
     if pair.target is None:
-        raise InternalError(f"the pair {str(folder)!r} was loaded without its target")
+        raise InternalError(f"the pair {pair.card.name!r} was loaded without its target")
+    card, corpus = pair.card, config.corpus
+    if corpus is not None and lacks_corpus(card):
+        card, corpus = with_corpus(card, corpus), None
     heldout, training = rebuild_rows(
-        pair.target, pair.card, rows=config.rows, probe_rows=probe_rows, seed=config.seed, corpus=config.corpus
+        pair.target, card, rows=config.rows, probe_rows=probe_rows, seed=config.seed, corpus=corpus
     )
-    estimator = Estimator(config.bootstrap, config.seed, HELDOUT if config.corpus is None else NEW)
+    pair = with_statistics(pair.with_card(card), training)
+    estimator = Estimator(config.bootstrap, config.seed, HELDOUT if corpus is None else NEW)
     found = Found(estimator, heldout.document_ids, pair.card.require_stats().variance)
-    return Bench(folder, pair, settings, heldout, training, config, found)
+    return Bench(folder, pair, DataSettings.of(card), heldout, training, config, found)

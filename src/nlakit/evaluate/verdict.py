@@ -52,6 +52,10 @@ class Measured(Protocol):
         """Documents that the rows come from; ``None`` where that was not kept."""
 
     @property
+    def statistics(self) -> str:
+        """What FVE is measured against, in a sentence, for a pair that came without mean and variance; empty for any other."""
+
+    @property
     def max_new_tokens(self) -> int:
         """Length limit of the explanations, in tokens."""
 
@@ -93,6 +97,7 @@ def summarise(evaluation: Measured) -> Summary:
     measures = evaluation.numbers
     sentences = [
         _fve_sentence(evaluation),
+        evaluation.statistics,
         few_sentence(evaluation.documents),
         unread_sentence(measures),
         _training_sentence(measures),
@@ -160,7 +165,8 @@ def _fve_sentence(evaluation: Measured) -> str | None:
     text = f"FVE {number(measures, 'fve')} ({interval(measures, 'fve')}) on {measures['fve'].n:,} vectors"
     if evaluation.documents is not None:
         text += f" of {evaluation.documents:,} documents"
-    text += " that nothing was trained on, one explanation each, sampled at temperature 1"
+    text += " held out of the named corpus" if evaluation.statistics else " that nothing was trained on"
+    text += ", one explanation each, sampled at temperature 1"
     if _known(measures, "fve_shuffled"):
         text += f"; with another document's explanation it is {number(measures, 'fve_shuffled')}"
     return text + "."

@@ -62,7 +62,8 @@ def pair_folder(name_or_path: str | Path, revision: str | None = None) -> Path:
     found = locate(name_or_path, revision=revision, wanted="everything")
     if not isinstance(found, Path):
         raise PairError(
-            f"{str(name_or_path)!r} is a pair in the layout of the releases, and a folder with a {CARD_FILE} is needed here."
+            f"{str(name_or_path)!r} is a pair in the layout of the releases, and a folder with a {CARD_FILE} is needed here; "
+            f"'nlakit calibrate {name_or_path} --corpus FILE --out DIR' writes one."
         )
     return found
 
@@ -214,8 +215,12 @@ class Pair:
         Raises ``InputError`` for vectors of the wrong width, or too few of them.
         """
         stats = VectorStats.fit(check_vectors(vectors_ND, self.card.target.d_model))
+        return self.with_card(self.card.model_copy(update={"stats": stats}))
+
+    def with_card(self, card: Card) -> Self:
+        """Return this pair under another card, with the same weights."""
         other = copy.copy(self)
-        other.card = self.card.model_copy(update={"stats": stats})
+        other.card = card
         return other
 
     def verify(self) -> None:

@@ -43,6 +43,8 @@ class Kept:
     numbers: dict[str, Number]
     documents: int | None
     max_new_tokens: int
+    statistics: str = ""
+    """Nothing: cards keep results of pairs that were made here alone."""
     unchecked: bool = False
     """A card shows no readings, and says in a section of its own when claims were not checked."""
 
@@ -82,7 +84,7 @@ def model_card(card: Card, base: Base, *, repository: str | None = None, adapter
 
 def _front_matter(card: Card, base: Base, name: str, adapters: bool) -> str:
     """Return the metadata that the Hub reads: licence, base model, library, tags, results."""
-    corpus = card.data.get("corpus", {})
+    corpus = {} if card.source else card.data.get("corpus", {})  # a pair made elsewhere was only measured on it
     dataset = corpus.get("options", {}).get("name") if corpus.get("name") == "datasets" else None
     results = [_result(card, measure, dataset) for measure in INDEXED if measure in numbers_of(card.results)]
     fields: dict[str, Any] = {**base.licence} or {"license": "unknown"}
@@ -339,7 +341,7 @@ def _unknown(card: Card, base: Base) -> list[str]:
         "Mean and variance of its vectors; without them no share of variance can be given (`Pair.with_statistics`).": card.stats
         is None,
         f"What its corpus says: `{corpus.get('path')}` is a file of whoever trained it, and others cannot measure the pair "
-        "again without it.": bool(corpus.get("path")),
+        "again without it.": bool(corpus.get("path")) and not card.source,
         "How it was trained.": not card.training,
         "The licence of the target.": not base.licence,
     }

@@ -90,7 +90,7 @@ def test_another_corpus_than_the_trained_one_is_refused(recipe: Recipe) -> None:
     """Where the documents are not those of the card, nobody knows which of them were trained on."""
     target = Target.load(recipe.target.model)
     card = card_of(recipe, target, corpus_fingerprint="0123456789abcdef")
-    with pytest.raises(InputError, match=r"was trained on 0123456789abcdef: which of its documents are held out"):
+    with pytest.raises(InputError, match=r"names 0123456789abcdef: which of its documents are held out"):
         rebuild_rows(target, card, rows=5, probe_rows=0, seed=0)
 
 
