@@ -127,7 +127,8 @@ class Card(BaseModel):
     training: dict[str, Any] = {}
     """How the pair was trained."""
     data: dict[str, Any] = {}
-    """Corpus and extraction settings with their seed, so that held-out rows can be built again."""
+    """Corpus and extraction settings with their seed, so that held-out rows can be built again; ``statistics``, where the corpus
+    was named for a pair made elsewhere, says how many of its rows mean and variance are of."""
     results: dict[str, Measure] = {}
     """What was measured, by name of the measure."""
     errors: tuple[float, ...] = ()
@@ -153,8 +154,9 @@ class Card(BaseModel):
         """Return mean and variance; raises ``CardError`` for a pair whose card has none."""
         if self.stats is None:
             raise CardError(
-                f"the card of {self.name!r} has no mean and variance of its vectors, which an FVE is measured against; "
-                "compute them from vectors of its target and site (Pair.with_statistics)."
+                f"the card of {self.name!r} has no mean and variance of its vectors, which an FVE and the support of claims are "
+                f"measured against; 'nlakit calibrate {self.name} --corpus FILE --out DIR' writes a copy of the pair that has them "
+                "from a text of yours (in Python: Pair.with_statistics)."
             )
         return self.stats
 

@@ -12,7 +12,8 @@ import pytest
 from tests.unit.evaluate.layers.planted import planted_recipe
 
 from nlakit.cli import main
-from nlakit.cli.layers import _corpus, _recipe
+from nlakit.cli.layers import _recipe
+from nlakit.cli.options import parse_corpus
 from nlakit.config import Recipe
 from nlakit.errors import ConfigError
 from nlakit.recipe import load_recipe
@@ -124,18 +125,18 @@ def test_the_kind_of_a_corpus_is_seen_from_its_files(tmp_path: Path) -> None:
     """By the ending of a file, or of the files in a folder of one kind."""
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "a.txt").write_text("text")
-    assert ("text", str(tmp_path)) == _corpus(str(tmp_path))
-    assert ("text", str(tmp_path / "deep" / "a.txt")) == _corpus(str(tmp_path / "deep" / "a.txt"))
-    assert ("terrarium", None) == _corpus("terrarium")
+    assert ("text", str(tmp_path)) == parse_corpus(str(tmp_path))
+    assert ("text", str(tmp_path / "deep" / "a.txt")) == parse_corpus(str(tmp_path / "deep" / "a.txt"))
+    assert ("terrarium", None) == parse_corpus("terrarium")
 
     (tmp_path / "b.csv").write_text("text\n")
     with pytest.raises(ConfigError, match="it holds csv and text"):
-        _corpus(str(tmp_path))
+        parse_corpus(str(tmp_path))
     (tmp_path / "notes.doc").write_text("text")
     with pytest.raises(ConfigError, match="its ending says no kind"):
-        _corpus(str(tmp_path / "notes.doc"))
+        parse_corpus(str(tmp_path / "notes.doc"))
     with pytest.raises(ConfigError, match="Did you mean 'terrarium'"):
-        _corpus("terarium")
+        parse_corpus("terarium")
 
 
 def test_a_picture_that_cannot_be_drawn_is_known_before_the_work(

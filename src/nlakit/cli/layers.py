@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nlakit.cli.options import JsonOption, QuietOption, SetOption, file_option, parse_ranges, picture_option
+from nlakit.cli.options import (
+    CorpusOption,
+    JsonOption,
+    QuietOption,
+    SetOption,
+    file_option,
+    parse_corpus,
+    parse_ranges,
+    picture_option,
+)
 from nlakit.cli.output import print_json, print_table
 from nlakit.errors import ConfigError
 
@@ -18,7 +27,6 @@ if TYPE_CHECKING:
 
 TERRARIUM = "terrarium"
 """The target and the corpus that ship."""
-_KINDS = {".txt": "text", ".jsonl": "jsonl", ".parquet": "parquet", ".csv": "csv"}
 _SHARES = ("earlier", "later", "next", "topic", "token")
 """Measures whose intervals stand in the JSON alone."""
 
@@ -36,14 +44,7 @@ def layers(
             help="Name of an installed target, a model's folder or its name on the hub; default: terrarium.",
         ),
     ] = None,
-    corpus: Annotated[
-        str | None,
-        typer.Option(
-            "--corpus",
-            metavar="CORPUS",
-            help="An installed corpus, or a file or folder of .txt, .jsonl, .parquet or .csv.",
-        ),
-    ] = None,
+    corpus: CorpusOption = None,
     recipe: Annotated[
         str | None,
         typer.Option("--recipe", metavar="RECIPE", help="Take target, corpus, rows and teacher from this recipe."),
@@ -167,7 +168,7 @@ def _recipe(
     if model is not None:
         changes["target"] = base.target.model_copy(update={"model": model, "revision": None})
     if corpus is not None:
-        name, path = _corpus(corpus)
+        name, path = parse_corpus(corpus)
         changes["corpus"] = base.corpus.model_copy(update={"name": name, "path": path, "options": {}})
     if seed is not None:
         changes["seed"] = seed
@@ -182,29 +183,3 @@ def _default(corpus: str) -> Recipe:
         return load_recipe("terrarium-quick")
     plain = {"name": "layers", "description": "A sweep without a recipe.", "annotate": {"teacher": "extractive"}}
     return recipe_from(plain, "nlakit layers")
-
-
-def _corpus(name: str) -> tuple[str, str | None]:
-    """Return kind and path of ``--corpus``: the name of an installed corpus, or files whose ending says their kind."""
-    from nlakit import plugins
-    from nlakit.errors import nearest
-
-    path = Path(name)
-    if name in plugins.names(plugins.CORPORA) and not path.exists():
-        return name, None
-    found = {path.suffix} if path.is_file() else {file.suffix for file in path.rglob("*")} if path.is_dir() else set()
-    kinds = sorted(_KINDS[suffix] for suffix in found & _KINDS.keys())
-    if len(kinds) == 1:
-        return kinds[0], name
-    known = f"{', '.join(_KINDS)} (a folder: of one of these kinds)"
-    said = (
-        f"it holds {' and '.join(kinds)}"
-        if kinds
-        else "there is no such file, folder or corpus"
-        if not found
-        else "its ending says no kind"
-    )
-    raise ConfigError(
-        f"--corpus {name!r}: {said}.{nearest(name, plugins.names(plugins.CORPORA))} Give a file or folder of {known}, one of "
-        f"the installed corpora ({', '.join(plugins.names(plugins.CORPORA))}), or a --recipe."
-    )

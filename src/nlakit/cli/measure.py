@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nlakit.cli.options import JsonOption, QuietOption, ReportOption, YesOption, file_option
+from nlakit.cli.options import (
+    CorpusOption,
+    JsonOption,
+    QuietOption,
+    ReportOption,
+    YesOption,
+    file_option,
+    parse_corpus,
+)
 from nlakit.cli.output import print_json, print_measures, print_table
 from nlakit.errors import ConfigError, InputError
 from nlakit.evaluate.suite import PARTS
@@ -187,21 +195,41 @@ def _measure_run(
 
 
 def calibrate(
-    pair: Annotated[Path, typer.Argument(metavar="PAIR", help="Folder of a pair, or of its run.")],
+    pair: Annotated[
+        str, typer.Argument(metavar="PAIR", help="Folder of a pair, or of its run; with --corpus a released pair.")
+    ],
     rows: Annotated[int, typer.Option("--rows", min=1, help="Training rows whose claims are fitted on.")] = 1000,
+    corpus: CorpusOption = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Override a setting of the corpus, for example corpus.options.column=body; may be repeated.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Folder of the copy that --corpus makes; it must not exist."),
+    ] = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Fit the support score of a pair whose corpus knows its truth.
+    """Fit a pair's support score, or a released one's statistics.
 
     Explains rows of a training split, holds every claim against the truth, and notes on the pair's card how support follows from
     its signals; 'nlakit read --support' and the server use it from then on. Without it they use what was fitted on the pair that
     ships. 'nlakit evaluate PAIR --parts support' measures on held-out rows what it is worth.
 
+    A released pair has no mean and variance of its vectors. With --corpus they are computed from rows of a training split of that
+    corpus, and a copy of the pair whose card has them is written to --out: it can be read with support, served and evaluated.
+
     \b
     Examples:
       nlakit calibrate runs/demo
       nlakit calibrate runs/demo/pair --rows 2000 --json
+      nlakit calibrate kitft/nla-qwen2.5-7b-L20 --corpus notes.jsonl --out qwen-L20
+      nlakit calibrate OWNER/NAME --corpus datasets --set corpus.options.name=OWNER/DATASET --out pair
     """
     from nlakit.card import Card
     from nlakit.config import plain
@@ -210,12 +238,16 @@ def calibrate(
     from nlakit.progress import Progress
     from nlakit.runs import RunFolder
 
-    if not pair.is_dir():
+    if corpus is not None or out is not None or overrides:
+        _give_statistics(pair, corpus, overrides or (), out, as_json, Progress(silent=quiet or as_json))
+        return
+    folder = Path(pair)
+    if not folder.is_dir():
         raise InputError(
-            f"{str(pair)!r} is not a folder; the card of an installed or published pair is not written to, so give the folder of "
-            "a pair or of its run."
+            f"{pair!r} is not a folder; the card of an installed or published pair is not written to, so give the folder of "
+            "a pair or of its run. A released pair takes --corpus and --out."
         )
-    folder = pair_of(RunFolder.existing(pair)) if (pair / "config.json").is_file() else pair
+    folder = pair_of(RunFolder.existing(folder)) if (folder / "config.json").is_file() else folder
     found = fit_support(folder, rows, Progress(silent=quiet or as_json))
     Card.load(folder).model_copy(update={"support": found}).save(folder)
     if as_json:
@@ -228,3 +260,33 @@ def calibrate(
     weights = sorted(zip(found.signals, found.weights, strict=True), key=lambda item: -abs(item[1]))
     print_table(("signal", "weight of a standard deviation"), [(name, f"{weight:+.2f}") for name, weight in weights])
     typer.echo(f"written to {folder / 'card.yaml'}", err=True)
+
+
+def _give_statistics(
+    pair: str, corpus: str | None, overrides: Sequence[str], out: Path | None, as_json: bool, progress: Progress
+) -> None:
+    """Write a copy of a released pair with mean and variance on its card."""
+    from nlakit.config import NewCorpusConfig
+    from nlakit.evaluate.calibrate import save_with_statistics
+    from nlakit.evaluate.released import NOTE, statistics_sentence
+    from nlakit.validation import apply_override, validated
+
+    if corpus is None or out is None:
+        raise ConfigError(
+            f"--corpus, --set and --out are for a released pair, whose card is not written to: give both a corpus and the folder "
+            f"of the copy, as in: nlakit calibrate {pair} --corpus FILE --out DIR"
+        )
+    name, path = parse_corpus(corpus)
+    data: dict[str, Any] = {"corpus": {"name": name, "path": path}}
+    for override in overrides:
+        apply_override(data, override)
+    if others := sorted(set(data) - {"corpus"}):
+        raise ConfigError(f"--set names {others[0]!r}; only settings of the table corpus can be set here.")
+    settings = validated(NewCorpusConfig, data["corpus"], "the table corpus with --set")
+    card = save_with_statistics(pair, settings, out, progress)
+    if as_json:
+        variance = card.require_stats().variance
+        print_json({"pair": pair, "folder": str(out), "variance": variance, "statistics": card.data[NOTE]})
+    else:
+        typer.echo(statistics_sentence(card))
+        typer.echo(f"written to {out}", err=True)

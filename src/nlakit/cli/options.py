@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nlakit.errors import InputError
+from nlakit.errors import ConfigError, InputError
 from nlakit.storage import require_writable
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+CORPUS_KINDS = {".txt": "text", ".jsonl": "jsonl", ".parquet": "parquet", ".csv": "csv"}
+"""Corpora of files by the ending of their files."""
 PairOption = Annotated[
     str,
     typer.Option(
@@ -42,6 +44,14 @@ RunOption = Annotated[
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, for example train.steps=10; may be repeated."),
+]
+CorpusOption = Annotated[
+    str | None,
+    typer.Option(
+        "--corpus",
+        metavar="CORPUS",
+        help="An installed corpus, or a file or folder of .txt, .jsonl, .parquet or .csv.",
+    ),
 ]
 YesOption = Annotated[bool, typer.Option("--yes", help="Approve what asking models costs, without being asked.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
@@ -100,6 +110,35 @@ TensorOption = Annotated[
 VectorsArgument = Annotated[
     Path, typer.Argument(metavar="VECTORS.safetensors", help="File with one vector a row, (rows, width).")
 ]
+
+
+def parse_corpus(name: str) -> tuple[str, str | None]:
+    """Return kind and path of ``--corpus``: the name of an installed corpus, or files whose ending says their kind.
+
+    Raises ConfigError for what is neither.
+    """
+    from nlakit import plugins
+    from nlakit.errors import nearest
+
+    path = Path(name)
+    if name in plugins.names(plugins.CORPORA) and not path.exists():
+        return name, None
+    found = {path.suffix} if path.is_file() else {file.suffix for file in path.rglob("*")} if path.is_dir() else set()
+    kinds = sorted(CORPUS_KINDS[suffix] for suffix in found & CORPUS_KINDS.keys())
+    if len(kinds) == 1:
+        return kinds[0], name
+    known = f"{', '.join(CORPUS_KINDS)} (a folder: of one of these kinds)"
+    said = (
+        f"it holds {' and '.join(kinds)}"
+        if kinds
+        else "there is no such file, folder or corpus"
+        if not found
+        else "its ending says no kind"
+    )
+    raise ConfigError(
+        f"--corpus {name!r}: {said}.{nearest(name, plugins.names(plugins.CORPORA))} Give a file or folder of {known}, or one of "
+        f"the installed corpora ({', '.join(plugins.names(plugins.CORPORA))})."
+    )
 
 
 def read_text(argument: str) -> str:

@@ -1,4 +1,4 @@
-"""Fitting the support score of a pair: on claims of a training split, where a corpus knows what is true."""
+"""Fitting what a pair's card lacks: the support score where a corpus knows what is true, mean and variance of a released pair."""
 
 from __future__ import annotations
 
@@ -6,17 +6,48 @@ from pathlib import Path
 from typing import Any
 
 from nlakit.calibration import Calibration
+from nlakit.card import Card
 from nlakit.claims.support import fit
-from nlakit.config import EvaluateConfig
+from nlakit.config import EvaluateConfig, NewCorpusConfig
 from nlakit.errors import InputError
+from nlakit.evaluate.released import lacks_corpus
 from nlakit.evaluate.rows import PROBE_SPLIT
 from nlakit.evaluate.runner import PROBE_ROWS, make_bench
 from nlakit.evaluate.support import KnownClaim, first_rows, known_claims
-from nlakit.models.pair import Pair, pair_folder
+from nlakit.models.pair import Pair, load_card, pair_folder
 from nlakit.progress import Progress
+from nlakit.storage import require_free_space
 
 ROWS = 1000
 """Training rows whose claims are fitted on."""
+
+
+def save_with_statistics(
+    source: str | Path, corpus: NewCorpusConfig, folder: Path, progress: Progress | None = None
+) -> Card:
+    """Write a copy of a released pair whose card has this corpus, and mean and variance of rows of its training split.
+
+    They are those that :func:`~nlakit.evaluate.runner.evaluate` measures the pair against on the same corpus. Returns the card.
+    Raises :class:`~nlakit.errors.InputError` for a pair that has a corpus of its own, for a corpus of too few documents, and when
+    something lies at ``folder``; :class:`~nlakit.errors.StorageFullError` without room for the copy.
+    """
+    if folder.exists():
+        raise InputError(f"{folder} exists already; choose another --out.")
+    if not lacks_corpus(load_card(source)):
+        raise InputError(
+            f"{str(source)!r} has a corpus of its own on its card, and mean and variance of its rows; --corpus is for released "
+            "pairs, which have none."
+        )
+    pair = Pair.from_pretrained(source)
+    halves = (pair.verbalizer.model, pair.reconstructor.backbone, pair.reconstructor.value_head)
+    weights = [weight for half in halves for weight in half.parameters()]
+    require_free_space(folder, sum(weight.numel() * weight.element_size() for weight in weights))
+    with (progress or Progress(silent=True)).task("calibrate", 1) as task:
+        task.update(0, "training rows of the corpus")
+        pair = make_bench(None, pair, EvaluateConfig(rows=1, corpus=corpus)).pair
+        pair.save(folder)
+        task.advance()
+    return pair.card
 
 
 def fit_support(source: str | Path, rows: int = ROWS, progress: Progress | None = None) -> Calibration:

@@ -88,7 +88,7 @@ def released_card(sources: Sources, *, injection: str | None = None) -> Card:
     kind, scale = _injection(sources, injection)
     marker = _marker(sources, tokens, verbalizer)
     return Card(
-        name=re.sub(r"-(av|ar)$", "", sources.av.name),
+        name=re.sub(r"[-/\\](av|ar)$", "", sources.av.name),
         target=TargetRecord(
             model=str(base),
             dtype=_dtype(sources.av.folder),

@@ -133,12 +133,13 @@ def test_statistics_can_be_given_later(qwen):
 
 
 def test_a_folder_with_both_halves_is_a_pair_and_so_is_either_half(qwen, tmp_path):
-    """``folder/av`` with ``folder/ar``, and the name of one half, lead to the same pair."""
+    """``folder/av`` with ``folder/ar``, and the name of one half, lead to the same pair, which is called what loads it again."""
     for role in ("av", "ar"):
         shutil.copytree(qwen.half(role), tmp_path / "both" / role)
 
     assert load_card(qwen.name).prompts == load_card(tmp_path / "both").prompts
     assert load_card(qwen.name).prompts == load_card(str(qwen.half("ar"))).prompts
+    assert [qwen.name, str(tmp_path / "both")] == [load_card(name).name for name in (qwen.name, tmp_path / "both")]
 
 
 @pytest.mark.parametrize(
