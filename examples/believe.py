@@ -4,6 +4,7 @@ Run it: ``python examples/believe.py``
 """
 
 from nlakit import Pair
+from nlakit.models.readings import band_of
 
 TEXT = (
     "One morning, Mia put the key in the box. Tom felt sad. Mia went to the park. Tom hid the coin in the bag. "
@@ -15,5 +16,5 @@ for reading in pair.read(TEXT, positions=[-1, -2, -3], support=True):
     print(f"{reading.position} {reading.token!r}")
     for explanation in reading.explanations:
         for claim in explanation.claims or ():
-            verdict = "believe" if claim.support >= 0.9 else "check" if claim.support >= 0.5 else "a guess"
+            verdict = band_of(claim.support, reading.flags)[1].rpartition(": ")[2]
             print(f"    {claim.support:.2f} {verdict:8} {explanation.text[claim.start : claim.end]}")

@@ -157,6 +157,18 @@ def test_a_reading_grows_and_ends_with_the_support_of_its_claims(page: Page) -> 
     expect(card.locator(".usual circle")).to_be_visible()
 
 
+def test_nothing_with_a_flag_is_to_be_believed(page: Page) -> None:
+    """Claims at an early token are leads at most, however high their support."""
+    write(page, "At noon, " + TEXT)
+    read(page, 1)
+    card = page.get_by_role("article", name="Reading")
+    expect(card.locator(".flags")).to_contain_text("early token")
+    expect(card.locator(".words .claim").first).to_be_visible()
+    assert card.locator("tbody .claim.green").count() == 0
+    assert card.locator(".words .claim.green").count() == 0
+    expect(card).to_contain_text("with a flag: check at most")
+
+
 def test_a_card_has_other_samples_and_neighbours(page: Page) -> None:
     """Other samples are counted by claim, and neighbours are read when one asks."""
     page.get_by_text("Settings").click()

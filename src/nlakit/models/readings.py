@@ -30,6 +30,8 @@ BANDS = (
     (0.0, "red", "less: a guess"),
 )
 """Lowest support, colour and advice of each band."""
+FLAGGED = "with a flag: check at most"
+"""What the bands do not say of themselves."""
 NEIGHBOURS = 2
 """Tokens on each side whose readings are looked at for what recurs."""
 
@@ -157,6 +159,15 @@ def flags_for(
     return [flag for flag, raised in flags.items() if raised]
 
 
+def band_of(support: float, flags: Sequence[str] = ()) -> tuple[str, str]:
+    """Return colour and advice of a support.
+
+    Of a reading with a flag nothing is to be believed: support is fitted and measured on tokens without one.
+    """
+    bands = BANDS[1:] if flags else BANDS
+    return next(((colour, advice) for low, colour, advice in bands if support >= low), bands[-1][1:])
+
+
 def neighbours_of(position: int, ids: Sequence[int], special: AbstractSet[int]) -> list[int]:
     """Return the positions within ``NEIGHBOURS`` tokens of one, without special tokens, which no pair is trained on.
 
@@ -200,7 +211,7 @@ def render_table(readings: Sequence[Reading]) -> Table:
     table.add_column("explained", justify="right")
     table.add_column("explanation", ratio=1)
     for reading in readings:
-        words = Text("\n").join(_styled(item) for item in reading.explanations)
+        words = Text("\n").join(_styled(item, reading.flags) for item in reading.explanations)
         if reading.flags:
             words.append(f"\n({', '.join(reading.flags)})", style="dim")
         shares = Text("\n".join(_share(item).strip() for item in reading.explanations))
@@ -209,13 +220,13 @@ def render_table(readings: Sequence[Reading]) -> Table:
     return table
 
 
-def _styled(item: ScoredExplanation) -> Text:
+def _styled(item: ScoredExplanation, flags: Sequence[str]) -> Text:
     """The explanation, or how it failed; behind each claim stands its support, and both are coloured by it."""
     if not item.ok or item.claims is None:
         return Text(_words(item), style="" if item.ok else "italic red")
     text, at = Text(), 0
     for claim in sorted(item.claims, key=lambda claim: claim.start):
-        style = next(style for low, style, _ in BANDS if claim.support >= low)
+        style, _ = band_of(claim.support, flags)
         text.append(item.text[at : claim.start], style="dim")
         text.append(item.text[claim.start : claim.end], style=style)
         text.append(f" {claim.support:.2f}", style=f"{style} italic")
@@ -226,7 +237,8 @@ def _styled(item: ScoredExplanation) -> Text:
 
 def _legend() -> Text:
     """What the colours of claims mean."""
-    return Text("support: ").append_text(Text(", ").join(Text(name, style=style) for _, style, name in BANDS))
+    bands = [Text(name, style=style) for _, style, name in BANDS]
+    return Text("support: ").append_text(Text(", ").join([*bands, Text(FLAGGED, style="dim")]))
 
 
 def _share(item: ScoredExplanation) -> str:

@@ -10,7 +10,7 @@ import pytest
 from tests.serving import served
 
 from nlakit.models.pair import Pair
-from nlakit.models.readings import BANDS, NEIGHBOURS
+from nlakit.models.readings import BANDS, FLAGGED, NEIGHBOURS
 
 TOKEN = "a token of some length"  # noqa: S105 - it guards a test
 PAGE = resources.files("nlakit.serve") / "page"
@@ -71,6 +71,7 @@ def test_the_page_has_the_bands_and_neighbours_of_readings() -> None:
     reading, session = ((PAGE / name).read_text(encoding="utf-8") for name in ("reading.js", "session.js"))
     found = re.findall(r'^  \[([\d.]+), "(\w+)", "([^"]+)"\],$', reading, re.MULTILINE)
     assert [(float(low), colour, advice) for low, colour, advice in found] == list(BANDS)
+    assert f'FLAGGED = "{FLAGGED}";' in reading
     assert f"NEIGHBOURS = {NEIGHBOURS};" in session
 
 

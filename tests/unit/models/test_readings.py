@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from nlakit.errors import InputError
 from nlakit.explanations import Explanation, Outcome
-from nlakit.models.readings import Reading, Score, ScoredExplanation, from_lines, render_table, to_lines
+from nlakit.models.readings import (
+    Reading,
+    Score,
+    ScoredExplanation,
+    SupportedClaim,
+    band_of,
+    from_lines,
+    render_table,
+    to_lines,
+)
 
 GOOD = ScoredExplanation("a cat [bold]near a door", Outcome.OK, Score(error=0.5, cosine=0.75, explained=0.25))
 FAILED = ScoredExplanation("a cat that", Outcome.CUT_OFF)
@@ -59,6 +69,34 @@ def test_the_table_shows_everything():
 
     for part in ("3", " cat", "0.25", "a cat [bold]near a door", "(cut_off) a cat that", "(early token)", "\\n"):
         assert part in shown
+
+
+@pytest.mark.parametrize(
+    ("support", "flags", "band"),
+    [
+        (0.95, [], ("green", "0.90 and more: believe")),
+        (0.95, ["early token"], ("yellow", "0.50 and more: check")),
+        (0.6, [], ("yellow", "0.50 and more: check")),
+        (0.1, ["special token"], ("red", "less: a guess")),
+        (-1.0, [], ("red", "less: a guess")),
+    ],
+)
+def test_what_has_a_flag_is_never_to_be_believed(support, flags, band):
+    """Support is fitted and measured on tokens without a flag, so elsewhere the best advice is to check."""
+    assert band == band_of(support, flags)
+
+
+def test_the_table_colours_claims_by_support_and_flags():
+    """The same claim is green at one token and yellow at one with a flag; the legend says why."""
+    claims = [SupportedClaim("animal", "cat", 2, 5, 0.95, {})]
+    readings = [replace(reading, explanations=[replace(GOOD, claims=claims)]) for reading in READINGS]
+    console = Console(width=100, force_terminal=True, color_system="standard", highlight=False)
+    with console.capture() as capture:
+        console.print(render_table(readings))
+    shown = capture.get()
+
+    assert shown.count("\x1b[33mcat\x1b[0m") == shown.count("\x1b[32mcat\x1b[0m") == 1
+    assert "with a flag: check at most" in shown
 
 
 def test_an_empty_list_is_an_empty_table():

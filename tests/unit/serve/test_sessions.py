@@ -56,6 +56,13 @@ def test_claims_are_coloured_in_place_with_their_number() -> None:
     assert '<span class="green">Kept in the box<sub> 0.95</sub></span>.' in page
 
 
+def test_nothing_with_a_flag_is_to_be_believed() -> None:
+    """A claim of high support is no more than a lead where support was never measured."""
+    found = session("t", [claim(0, 15, 0.95)])
+    found.readings[0].flags.append("early token")
+    assert '<span class="yellow">Kept in the box<sub> 0.95</sub></span>.' in as_page(found)
+
+
 @pytest.mark.parametrize(
     "claims", [[claim(-3, 99, -7.0)], [claim(5, 2, 2.0)], [claim(0, 15, 0.1), claim(3, 8, 0.9)], [claim(900, 901, 0.5)]]
 )

@@ -25,7 +25,7 @@ export function Compare({ states }) {
 
 function Side({ state, place }) {
   const reading = at(state, place);
-  return html`<td><q>${shown(reading.token)}</q> <${Claims} item=${reading.explanations[0]} /></td>`;
+  return html`<td><q>${shown(reading.token)}</q> <${Claims} item=${reading.explanations[0]} flags=${reading.flags} /></td>`;
 }
 
 function at(state, place) {

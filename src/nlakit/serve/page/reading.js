@@ -12,6 +12,7 @@ export const BANDS = [
   [0.5, "yellow", "0.50 and more: check"],
   [0.0, "red", "less: a guess"],
 ];
+const FLAGGED = "with a flag: check at most";
 
 export function Reading({ state, pair, read, go, settings }) {
   const { cursor, tokens } = state;
@@ -35,39 +36,39 @@ function Unread({ partial, position, read, facts }) {
 function Card({ reading, state, pair, facts, read, go, settings }) {
   const [first, ...others] = reading.explanations;
   return html`${reading.flags.length > 0 && html`<p class="flags">Take with caution: ${reading.flags.join(", ")}. Such tokens are not like those that the pair was trained and measured on.</p>`}
-    <p class="words"><${Claims} item=${first} /></p>
+    <p class="words"><${Claims} item=${first} flags=${reading.flags} /></p>
     <div class="hint"><${Score} score=${first.score} pair=${pair} /> · norm ${reading.norm.toFixed(1)}
       ${first.score && pair?.errors?.length > 1 && html`<${Usual} error=${first.score.error} errors=${pair.errors} />`}</div>
-    ${first.claims?.length > 0 && html`<${ClaimTable} first=${first} others=${others} facts=${facts} /><${Legend} />`}
+    ${first.claims?.length > 0 && html`<${ClaimTable} first=${first} flags=${reading.flags} others=${others} facts=${facts} /><${Legend} />`}
     ${first.outcome === "ok" && !first.claims && html`<p class="hint">${state.busy ? "The support of its claims is being computed." : "Its claims have no support; read it again for that."}</p>`}
     ${first.claims?.length === 0 && html`<p class="hint">No claim was found in it.</p>`}
     ${facts && html`<${Facts} facts=${facts} />`}
     ${others.length > 0 && html`<details><summary>${counted(others.length, "other sample")}</summary>
-      <ol class="samples">${others.map((item, index) => html`<li key=${index}><${Claims} item=${item} /></li>`)}</ol></details>`}
+      <ol class="samples">${others.map((item, index) => html`<li key=${index}><${Claims} item=${item} flags=${reading.flags} /></li>`)}</ol></details>`}
     <${Around} state=${state} read=${read} go=${go} />
     ${first.outcome === "ok" && html`<${Steer} state=${state} position=${reading.position} original=${first.text} seed=${settings.seed} />`}
     <p><button type="button" class="plain" onClick=${() => read([reading.position])}>Read again</button> <span class="hint">Equal settings give an equal reading; another seed draws another.</span></p>`;
 }
 
 /** An explanation whose claims are coloured by support, with the number behind each. */
-export function Claims({ item }) {
+export function Claims({ item, flags }) {
   if (item.outcome !== "ok") return html`<span class="failed">(${item.outcome.replaceAll("_", " ")})</span> ${item.text}`;
   const pieces = [];
   let at = 0;
   for (const claim of [...(item.claims ?? [])].sort((a, b) => a.start - b.start)) {
     if (claim.start < at) continue; // two claims in the same words; the table has both
     pieces.push(item.text.slice(at, claim.start));
-    pieces.push(html`<span class=${`claim ${band(claim.support)[1]}`}>${item.text.slice(claim.start, claim.end)}<sub>${number(claim.support)}</sub></span>`);
+    pieces.push(html`<span class=${`claim ${band(claim.support, flags)[1]}`}>${item.text.slice(claim.start, claim.end)}<sub>${number(claim.support)}</sub></span>`);
     at = claim.end;
   }
   return html`${pieces}${item.text.slice(at)}`;
 }
 
-function ClaimTable({ first, others, facts }) {
+function ClaimTable({ first, flags, others, facts }) {
   return html`<div class="scroll" tabindex="0" role="group" aria-label="Claims"><table>
     <thead><tr><th scope="col">Claim</th><th scope="col">Support</th>${others.length > 0 && html`<th scope="col">Other samples</th>`}${facts && html`<th scope="col">World</th>`}</tr></thead>
     <tbody>${first.claims.map((claim, index) => {
-      const [, colour, advice] = band(claim.support);
+      const [, colour, advice] = band(claim.support, flags);
       return html`<tr key=${index}>
         <th scope="row"><span class="hint">${claim.slot}</span> ${claim.value}</th>
         <td title=${advice}><span class=${`claim ${colour}`}>${number(claim.support)}</span></td>
@@ -78,7 +79,7 @@ function ClaimTable({ first, others, facts }) {
 }
 
 function Legend() {
-  return html`<p class="hint">Support: ${BANDS.map(([, colour, advice], index) => html`${index > 0 && " · "}<span class=${`claim ${colour}`}>${advice}</span>`)}</p>`;
+  return html`<p class="hint">Support: ${BANDS.map(([, colour, advice], index) => html`${index > 0 && " · "}<span class=${`claim ${colour}`}>${advice}</span>`)} · ${FLAGGED}</p>`;
 }
 
 function Score({ score, pair }) {
@@ -125,12 +126,13 @@ function Around({ state, read, go }) {
     ${unread.length > 0 && html`<p><button type="button" onClick=${() => read(unread)}>Read ${counted(unread.length, "neighbour")}</button></p>`}
     <ol class="near">${near.map((position) => html`<li key=${position} class=${position === cursor ? "here" : ""}>
       <button type="button" class="link" onClick=${() => go(position)}>${position} <q>${shown(tokens[position].token)}</q></button>
-      <span>${state.readings[position] ? html`<${Claims} item=${state.readings[position].explanations[0]} />` : state.partial[position]?.[0] ?? "not read"}</span></li>`)}</ol>
+      <span>${state.readings[position] ? html`<${Claims} item=${state.readings[position].explanations[0]} flags=${state.readings[position].flags} />` : state.partial[position]?.[0] ?? "not read"}</span></li>`)}</ol>
   </details>`;
 }
 
-function band(support) {
-  return BANDS.find(([low]) => support >= low);
+/** Of a reading with a flag nothing is to be believed: support is fitted and measured on tokens without one. */
+function band(support, flags = []) {
+  return BANDS.slice(flags.length > 0 ? 1 : 0).find(([low]) => support >= low);
 }
 
 /** Support with two digits, rounded down where rounding up would show the number of a better band. */

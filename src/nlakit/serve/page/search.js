@@ -20,7 +20,7 @@ export function Search({ state, word, setWord, go, name }) {
     <ol class="hits">
       ${hits.map((reading) => html`<li key=${reading.position} class=${reading.position === state.cursor ? "here" : ""}>
         <button type="button" class="link" onClick=${() => go(reading.position)}>${reading.position} <q>${shown(reading.token)}</q></button>
-        ${wanted ? html`<span><${Found} explanations=${reading.explanations} word=${wanted} /></span>` : html`<span><${Claims} item=${reading.explanations[0]} /></span>`}
+        ${wanted ? html`<span><${Found} explanations=${reading.explanations} word=${wanted} /></span>` : html`<span><${Claims} item=${reading.explanations[0]} flags=${reading.flags} /></span>`}
       </li>`)}
     </ol>
   </section>`;

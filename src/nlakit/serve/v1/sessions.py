@@ -6,6 +6,7 @@ import json
 import secrets
 import sqlite3
 import threading
+from collections.abc import Sequence
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +17,7 @@ from markupsafe import Markup
 from pydantic import BaseModel, Field, ValidationError
 
 from nlakit.errors import InputError, NotFoundError
-from nlakit.models.readings import BANDS, Reading, ScoredExplanation
+from nlakit.models.readings import BANDS, FLAGGED, Reading, ScoredExplanation, band_of
 from nlakit.redact import redact, redact_pieces
 from nlakit.serve.wire import Input, TokenRow
 
@@ -142,18 +143,18 @@ def as_page(session: Session) -> str:
         read={reading.position for reading in readings},
         truth=truth,
         pieces=_pieces,
-        bands=[(low, name) for low, _, name in BANDS],
+        advice=[name for _, _, name in BANDS] + [FLAGGED],
     )
 
 
-def _pieces(item: ScoredExplanation) -> list[tuple[str, float | None, str]]:
+def _pieces(item: ScoredExplanation, flags: Sequence[str]) -> list[tuple[str, float | None, str]]:
     """Return an explanation cut into pieces: the words, the support of those that are a claim, and its band."""
     pieces: list[tuple[str, float | None, str]] = []
     at = 0
     for claim in sorted(item.claims or (), key=lambda claim: claim.start):
         if not at <= claim.start <= claim.end:
             continue  # a session comes from whoever sends it, and claims may be anywhere
-        band = next((colour for low, colour, _ in BANDS if claim.support >= low), BANDS[-1][1])
+        band, _ = band_of(claim.support, flags)
         pieces += [(item.text[at : claim.start], None, ""), (item.text[claim.start : claim.end], claim.support, band)]
         at = claim.end
     return [piece for piece in [*pieces, (item.text[at:], None, "")] if piece[0]]
