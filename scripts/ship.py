@@ -19,10 +19,10 @@ from importlib import resources
 from pathlib import Path
 
 from nlakit.card import Card
+from nlakit.claims import support
 from nlakit.claims.signals import SIGNALS, UNTAUGHT
-from nlakit.claims.support import FILE, fit, shipped, write
 from nlakit.config import EvaluateConfig, NewCorpusConfig, plain
-from nlakit.evaluate.calibrate import known_training_claims
+from nlakit.evaluate.calibrate import training_claims
 from nlakit.evaluate.contents import ReportData
 from nlakit.evaluate.report import as_markdown
 from nlakit.evaluate.runner import evaluate
@@ -83,12 +83,12 @@ def ship_pair(run: Path) -> None:
 
 def measure_shipped() -> None:
     """Calibrates the support score on the pair that ships, and measures it anew."""
-    path = Path(str(resources.files("nlakit.claims") / FILE))
-    claims, about = known_training_claims(pair_folder(), progress=Progress())
-    signals, true = [item.signals for item in claims], [item.true for item in claims]
-    both = (fit(signals, true, names, about) for names in (SIGNALS, UNTAUGHT))
-    atomic_write_text(path, write(*both))
-    shipped.cache_clear()  # what measures the pair next has to read the new numbers
+    path = Path(str(resources.files("nlakit.claims") / support.FILE))
+    claims = training_claims(pair_folder(), progress=Progress(), any_text=True)
+    signals = {support.TAUGHT: SIGNALS, support.UNTAUGHT: UNTAUGHT}
+    fitted = {kind: {key: claims.fit(kind, names) for key, names in signals.items()} for kind in support.KINDS}
+    atomic_write_text(path, support.write(fitted))
+    support.shipped.cache_clear()  # what measures the pair next has to read the new numbers
     config = EvaluateConfig(rows=ROWS, corpus=NewCorpusConfig(name="terrarium", seed=CORPUS_SEED), parts=("all",))
     evaluation = evaluate(pair_folder(), config, Progress())
     Card.load(pair_folder()).model_copy(update=evaluation.on_card()).save(pair_folder())

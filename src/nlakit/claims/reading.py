@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nlakit.claims.readers import claim_reader
 from nlakit.claims.signals import Read, claim_signals
-from nlakit.claims.support import support_of
+from nlakit.claims.support import kind_of, support_of
 from nlakit.config import derive_seed
 from nlakit.explanations import Explanation
 from nlakit.models.pair import Pair
@@ -95,14 +95,14 @@ def supported(
         for item in reading.explanations:
             reads.append(Read(item.explanation, samples, neighbours))
             rows.append(row)
-    reader, calibration = claim_reader(pair.card), support_of(pair)
+    reader = claim_reader(pair.card)
     found = iter(claim_signals(pair, reader, vectors_ND[rows], reads, seed))
 
     def with_claims(item: ScoredExplanation) -> ScoredExplanation:
-        claims = [
-            SupportedClaim(claim.slot, claim.value, claim.start, claim.end, calibration.apply(signals), dict(signals))
-            for claim, signals in next(found)
-        ]
+        claims = []
+        for claim, signals in next(found):
+            support = support_of(pair, kind_of(reader, claim)).apply(signals)
+            claims.append(SupportedClaim(claim.slot, claim.value, claim.start, claim.end, support, dict(signals)))
         return replace(item, claims=claims if item.ok else None)
 
     return [replace(reading, explanations=[with_claims(item) for item in reading.explanations]) for reading in readings]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from nlakit.calibration import Calibration
 from nlakit.card import Card
-from nlakit.claims.support import fit
+from nlakit.claims.signals import SIGNALS
+from nlakit.claims.support import KNOWN, fit
 from nlakit.config import EvaluateConfig, NewCorpusConfig
 from nlakit.errors import InputError
 from nlakit.evaluate.released import lacks_corpus
 from nlakit.evaluate.rows import PROBE_SPLIT
 from nlakit.evaluate.runner import PROBE_ROWS, make_bench
-from nlakit.evaluate.support import KnownClaim, first_rows, known_claims
+from nlakit.evaluate.support import KnownClaim, any_text_claims, first_rows, known_claims, reads_of
 from nlakit.models.pair import Pair, load_card, pair_folder
 from nlakit.progress import Progress
 from nlakit.storage import require_free_space
@@ -50,23 +52,42 @@ def save_with_statistics(
     return pair.card
 
 
+@dataclass(frozen=True, slots=True)
+class TrainingClaims:
+    """Claims of a pair about rows of a training split, with their signals and truth."""
+
+    pair: str
+    rows: int
+    by_kind: dict[str, list[KnownClaim]]
+
+    def fit(self, kind: str = KNOWN, names: Sequence[str] = SIGNALS) -> Calibration:
+        """Fit on the claims of a kind, by some signals; raises as :func:`~nlakit.claims.support.fit` does."""
+        claims = self.by_kind[kind]
+        true = [item.true for item in claims]
+        about = {
+            "pair": self.pair, "split": PROBE_SPLIT, "rows": self.rows, "claims": len(claims),
+            "true": round(sum(true) / max(1, len(true)), 4),
+        }  # fmt: skip
+        return fit([item.signals for item in claims], true, names, about)
+
+
 def fit_support(source: str | Path, rows: int = ROWS, progress: Progress | None = None) -> Calibration:
     """Return the support score of a pair, fitted on rows of a training split; held-out rows are left to the evaluation.
 
-    Raises as :func:`known_training_claims` does, and :class:`~nlakit.errors.MissingExtraError` without scikit-learn.
+    Raises as :func:`training_claims` does, :class:`~nlakit.errors.InputError` where all claims are true or none is, and
+    :class:`~nlakit.errors.MissingExtraError` without scikit-learn.
     """
-    claims, about = known_training_claims(source, rows, progress)
-    return fit([item.signals for item in claims], [item.true for item in claims], fitted_on=about)
+    return training_claims(source, rows, progress).fit()
 
 
-def known_training_claims(
-    source: str | Path, rows: int = ROWS, progress: Progress | None = None
-) -> tuple[list[KnownClaim], dict[str, Any]]:
-    """Return the claims of a pair about rows of a training split, with their signals and truth, and how they came about.
+def training_claims(
+    source: str | Path, rows: int = ROWS, progress: Progress | None = None, *, any_text: bool = False
+) -> TrainingClaims:
+    """Return the claims of a pair about rows of a training split; with ``any_text`` also as they are found in any text.
 
     Raises:
         CardError: when the card does not say where its rows came from.
-        InputError: for a corpus that does not know its truth, or where all claims are true or none is.
+        InputError: for a corpus that does not know its truth.
     """
     folder = pair_folder(source)
     pair = Pair.from_pretrained(folder)
@@ -76,10 +97,8 @@ def known_training_claims(
         raise InputError(f"support of {pair.card.name!r} cannot be fitted: {bench.why_no_truth}")
     chosen = first_rows(bench.training, rows)
     explained = [sample.explanation for sample in bench.explain("calibration", chosen.vectors_ND)]
-    claims = known_claims(bench, chosen, bench.reader, explained, "calibration")
-    true = [item.true for item in claims]
-    about = {
-        "pair": pair.card.name, "split": PROBE_SPLIT, "rows": len(chosen), "claims": len(claims),
-        "true": round(sum(true) / max(1, len(true)), 4),
-    }  # fmt: skip
-    return claims, about
+    reads = reads_of(bench, chosen, explained, "calibration")
+    found = {KNOWN: known_claims(bench, chosen, bench.reader, reads, "calibration")}
+    if any_text:
+        found |= any_text_claims(bench, chosen, bench.reader, reads, "calibration")
+    return TrainingClaims(pair.card.name, len(chosen), found)

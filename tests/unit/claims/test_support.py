@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import random
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from nlakit.calibration import Calibration
+from nlakit.claims.anytext import FrameReader
 from nlakit.claims.signals import SIGNALS, UNTAUGHT
-from nlakit.claims.support import fit, shipped, support_of, write
+from nlakit.claims.support import FRAMES, KINDS, KNOWN, STATEMENTS, fit, kind_of, shipped, support_of, write
 from nlakit.errors import InputError
 from nlakit.models.pair import Pair
 from nlakit.testing import tiny_pair
@@ -76,12 +78,19 @@ def test_a_damaged_calibration_is_refused() -> None:
         Calibration(signals=("a", "b"), centre=(0.0,), scale=(1.0,), weights=(1.0,), intercept=0.0)
 
 
-def test_the_shipped_calibration_uses_every_signal_and_comes_back_as_written() -> None:
-    """It was fitted on a training split, once with and once without the verbalizer that was taught; read is what is written."""
-    taught, untaught = shipped(taught=True), shipped(taught=False)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_shipped_calibrations_use_every_signal_and_come_back_as_written(kind: str) -> None:
+    """Each was fitted on a training split, with and without the verbalizer that was taught; read is what is written."""
+    taught, untaught = shipped(kind, taught=True), shipped(kind, taught=False)
     assert (taught.signals, untaught.signals) == (SIGNALS, UNTAUGHT)
     assert taught.fitted_on["split"] == "rl"
-    assert json.loads(write(taught, untaught))["untaught"] == untaught.model_dump(mode="json")
+    written = json.loads(write({kind: {"taught": taught, "untaught": untaught}}))
+    assert written == {kind: {"taught": taught.model_dump(mode="json"), "untaught": untaught.model_dump(mode="json")}}
+
+
+def test_signs_of_what_is_true_raise_support_and_signs_of_guesses_lower_it() -> None:
+    """By what ships for claims that a plugin reads."""
+    taught, untaught = shipped(taught=True), shipped(taught=False)
     believed = {
         "agreement": 1.0,
         "contradiction": 0.0,
@@ -102,6 +111,20 @@ def test_the_shipped_calibration_uses_every_signal_and_comes_back_as_written() -
     }
     for calibration in (taught, untaught):
         assert calibration.apply(believed) > 0.9 > 0.2 > calibration.apply(guessed)
+
+
+def test_a_claim_is_of_a_kind_by_who_reads_it() -> None:
+    """A statement is one only where frames read it, and what a card was fitted on are claims that a plugin reads."""
+    frame, statement = FrameReader({"kept in the _": "detail"}).claims("Kept in the box. It rained all day.")
+    reader: Any = object()
+    assert [kind_of(FrameReader({}), claim) for claim in (frame, statement)] == [FRAMES, STATEMENTS]
+    assert [kind_of(reader, claim) for claim in (frame, statement)] == [KNOWN, KNOWN]
+
+    pair, own = tiny_pair(), fit(*drawn(400, 0), ("agreement",))
+    pair.card = pair.card.model_copy(update={"support": own})
+    found = [support_of(pair, kind) for kind in KINDS]
+    assert found == [own, shipped(FRAMES, taught=False), shipped(STATEMENTS, taught=False)]
+    assert len({calibration.intercept for calibration in found}) == 3
 
 
 def test_a_calibration_by_a_signal_that_is_gone_is_not_used() -> None:

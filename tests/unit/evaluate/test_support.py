@@ -16,7 +16,7 @@ from nlakit.data.corpus import Document
 from nlakit.data.tokens import tokenise
 from nlakit.evaluate import support
 from nlakit.evaluate.rows import Rows
-from nlakit.evaluate.support import first_rows, known_claims, near_readings
+from nlakit.evaluate.support import any_text_claims, first_rows, known_claims, near_readings, reads_of
 from nlakit.explanations import Explanation
 from nlakit.models.readings import SUPPORT_SAMPLES
 from nlakit.models.sites import Site, default_site
@@ -100,13 +100,40 @@ def test_claims_come_with_their_row_and_their_truth(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(support, "claim_signals", signals)
     rows = make_rows(target, [("a", 3), ("b", 3)])
     explanations = [Explanation("Mood sad."), Explanation("Mood glad, place park.")]
-    found = known_claims(bench, rows, Reader(), explanations, "test")  # type: ignore[arg-type]
+    reads = reads_of(bench, rows, explanations, "test")
+    found = known_claims(bench, rows, Reader(), reads, "test")  # type: ignore[arg-type]
     assert [(item.row, item.document, item.claim.value, item.true) for item in found] == [
         (0, "a", "sad", True), (1, "b", "glad", False), (1, "b", "park", False)
     ]  # fmt: skip
     for row, read in enumerate(seen):
         assert [sample.text for sample in read.samples] == [f"{(row + 1.0) * target.d_model:.3f}"] * SUPPORT_SAMPLES
         assert len(read.neighbours) == 4
+
+
+def test_claims_of_any_text_are_true_if_all_is_that_their_words_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A statement of a true and a false fact is false, and of one that says nothing known nothing is told; frames are learnt."""
+
+    def signals(_pair: object, reader: Any, _n: Tensor, reads_N: list[Read], _seed: int) -> Any:
+        return [[(claim, {}) for claim in reader.claims(read.explanation.text)] for read in reads_N]
+
+    monkeypatch.setattr(support, "claim_signals", signals)
+    target = tiny_target()
+    texts = [
+        "Mood sad",
+        "mood sad and animal dog",
+        "it rained all day",
+        *(f"kept, mood {m}" for m in ("sad", "glad", "odd", "new")),
+    ]
+    rows = make_rows(target, [("a", 3)] * len(texts))
+    reads = [Read(Explanation(f"{text}."), [], []) for text in texts]
+    monkeypatch.setattr(support, "MIN_COUNT", 1)
+    found = any_text_claims(make_bench(target), rows, Reader(), reads, "test")  # type: ignore[arg-type]
+
+    statements = [(item.claim.text_span.lower(), item.true) for item in found["statements"] if item.row < 3]
+    assert ("mood sad", True) in statements
+    assert ("mood sad and animal dog", False) in statements
+    assert "it rained all day" not in dict(statements)
+    assert [item.true for item in found["frames"] if item.row >= 3] == [True, False, False, False]
 
 
 def test_the_first_rows_keep_vectors_and_what_is_known_of_them() -> None:

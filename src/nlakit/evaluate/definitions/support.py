@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from nlakit.evaluate.definitions.definition import MeasureDefinition
 
 SUPPORT = "Support of claims"
 
 _COST = "8 further samples a row, one at each of 4 neighbouring tokens, and about 6 reconstructions a claim; on 400 rows at most"
 
+_COST_KINDS = "about 6 reconstructions a claim more; samples and neighbours are shared with support_auroc"
 _SAMPLES = (
     "8 further samples a row, and one at each of 4 neighbouring tokens; on 400 rows at most, shared with support_auroc"
 )
@@ -22,6 +25,37 @@ def _auroc(name: str, title: str, over: str) -> MeasureDefinition:
         f"{over}. Support is computed without the truth, by the calibration on the pair's card or the one that is shipped.",
         "0.5: support says nothing; 1: every true claim stands above every false one",
         "AUROC",
+        _COST,
+        SUPPORT,
+        ("truth",),
+    )
+
+
+_KINDS = {
+    "frames": "found as in any text, by frames learnt from the explanations, or as names, numbers and quotations",
+    "statements": "that are whole statements, as most of free prose is read where no frame fits",
+}
+"""Claims that are found without knowing the language, by the ending of their measures."""
+
+
+def _of_kind(kind: str) -> tuple[MeasureDefinition, MeasureDefinition]:
+    """Return AUROC and calibration error of claims that are found without knowing the language."""
+    over = f"over claims {_KINDS[kind]}; each is true if all is that the corpus's reader finds in its words"
+    error = replace(
+        _calibration_error(f"support_error_{kind}", f"calibration error, {kind}", f"the same {over}"), cost=_COST_KINDS
+    )
+    return replace(_auroc(f"support_auroc_{kind}", f"support, {kind}", over), cost=_COST_KINDS), error
+
+
+def _calibration_error(name: str, title: str, over: str) -> MeasureDefinition:
+    """Return the definition of a calibration error over some claims."""
+    return MeasureDefinition(
+        name,
+        title,
+        "Expected calibration error: claims are put into ten bins of support, and the distance between mean support and share true "
+        f"of each bin is averaged over claims; {over}.",
+        "0: of the claims with support s a share of s is true",
+        "fraction",
         _COST,
         SUPPORT,
         ("truth",),
@@ -73,17 +107,9 @@ DEFINITIONS: tuple[MeasureDefinition, ...] = (
         SUPPORT,
         ("truth",),
     ),
-    MeasureDefinition(
-        "support_error",
-        "calibration error of support",
-        "Expected calibration error: claims are put into ten bins of support, and the distance between mean support and share true "
-        "of each bin is averaged over claims.",
-        "0: of the claims with support s a share of s is true",
-        "fraction",
-        _COST,
-        SUPPORT,
-        ("truth",),
-    ),
+    _calibration_error("support_error", "calibration error of support", "over all claims"),
+    *_of_kind("frames"),
+    *_of_kind("statements"),
     _recurring(
         "agreement_true_all",
         "claims true, all samples agree",

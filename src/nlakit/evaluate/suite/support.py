@@ -8,13 +8,13 @@ import numpy as np
 
 from nlakit.card import Measure
 from nlakit.claims.signals import SIGNALS
-from nlakit.claims.support import Calibration, fit, support_of
+from nlakit.claims.support import FRAMES, KNOWN, STATEMENTS, Calibration, fit, support_of
 from nlakit.errors import InputError
 from nlakit.evaluate.bench import Bench, Found
 from nlakit.evaluate.definitions.support import DEFINITIONS
 from nlakit.evaluate.estimates import bin_of, weighted_auroc
 from nlakit.evaluate.evaluation import DataTable
-from nlakit.evaluate.support import KnownClaim, first_rows, known_claims
+from nlakit.evaluate.support import KnownClaim, any_text_claims, first_rows, known_claims, reads_of
 from nlakit.truth import LEVELS
 
 ROWS = 400
@@ -30,6 +30,8 @@ HOW_MANY: Mapping[str, Callable[[float], bool]] = {
     "all": lambda share: share == 1.0,
 }
 """Bins of the share of others that make a claim; with four neighbours finer ones would be empty."""
+LABELS = {KNOWN: "the corpus knows them", FRAMES: "frames, names, numbers", STATEMENTS: "whole statements"}
+"""What a kind of claims is called in the table."""
 NAMES = [definition.name for definition in DEFINITIONS]
 
 
@@ -40,7 +42,8 @@ def measure(bench: Bench) -> None:
         found.leave_out(NAMES, bench.why_no_truth)
         return
     heldout = first_rows(bench.heldout, ROWS)
-    claims = known_claims(bench, heldout, bench.reader, bench.explanations[: len(heldout)], "support")
+    reads = reads_of(bench, heldout, bench.explanations[: len(heldout)], "support")
+    claims = known_claims(bench, heldout, bench.reader, reads, "support")
     if len({item.true for item in claims}) < 2:
         found.leave_out(NAMES, f"of {len(claims)} claims all are true or none is, so there is nothing to tell apart")
         return
@@ -73,6 +76,42 @@ def measure(bench: Bench) -> None:
     )
     measure_recurrence(found, claims)
     _measure_signals(bench, claims)
+    found_by_kind = {KNOWN: claims, **any_text_claims(bench, heldout, bench.reader, reads, "support: any text")}
+    _measure_kinds(bench, found_by_kind)
+
+
+def _measure_kinds(bench: Bench, by_kind: Mapping[str, Sequence[KnownClaim]]) -> None:
+    """Hold support against the truth by how claims are found: as where nobody knows the language, beside those measured above."""
+    found, rows = bench.found, []
+    for kind, claims in by_kind.items():
+        ending = "" if kind == KNOWN else f"_{kind}"
+        auroc, error = f"support_auroc{ending}", f"support_error{ending}"
+        true_C = np.asarray([item.true for item in claims], dtype=bool)
+        if len(set(true_C.tolist())) < 2:
+            found.leave_out((auroc, error), f"of {len(claims)} claims found so all are true or none is")
+            continue
+        support_C = scores(support_of(bench.pair, kind), claims)
+        if ending:
+            documents = [item.document for item in claims]
+            found.measures[auroc] = found.estimator.auroc(auroc, support_C, true_C, documents)
+            found.measures[error] = found.estimator.calibration_error(error, support_C, true_C, documents, BINS)
+        taken = (found.measures[auroc].value, found.measures[error].value)
+        bands = (support_C >= HIGH, support_C < LOW)
+        inside = [cell for band in bands for cell in (int(band.sum()), _share(true_C[band]))]
+        rows.append((LABELS[kind], len(claims), _share(true_C), *taken, *inside))
+    high, low = f"support {HIGH} and more", f"under {LOW}"
+    found.tables["kinds"] = DataTable(
+        title="Support by how claims are found",
+        about="The same explanations of held-out rows: their claims found by who knows the language, by frames learnt from the "
+        "explanations, and as free prose is read, by whole statements. In the last two a claim is true if all is that the corpus "
+        "finds in its words. Support of each kind has numbers of its own, fitted on Terrarium.",
+        heads=("claims found as", "claims", "true", "AUROC", "calibration error", high, "true", low, "true"),
+        rows=tuple(rows),
+    )
+
+
+def _share(true_C: np.ndarray) -> float | None:
+    return float(true_C.mean()) if len(true_C) else None
 
 
 def measure_recurrence(found: Found, claims: Sequence[KnownClaim]) -> None:
@@ -147,7 +186,8 @@ def _measure_signals(bench: Bench, claims: Sequence[KnownClaim]) -> None:
         return
     training = first_rows(bench.training, ROWS)
     explained = [sample.explanation for sample in bench.explain("support: training", training.vectors_ND)]
-    known = known_claims(bench, training, bench.reader, explained, "support: training")
+    reads = reads_of(bench, training, explained, "support: training")
+    known = known_claims(bench, training, bench.reader, reads, "support: training")
     choices: list[tuple[str, tuple[str, ...]]] = [("all signals", SIGNALS)]
     choices += [(f"without {name}", tuple(other for other in SIGNALS if other != name)) for name in SIGNALS]
     choices += [(f"{name} alone", (name,)) for name in SIGNALS]

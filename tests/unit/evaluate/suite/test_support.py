@@ -41,10 +41,18 @@ def known(count: int, seed: int, *, honest: bool = True) -> list[KnownClaim]:
     return claims
 
 
-def take(monkeypatch: pytest.MonkeyPatch, heldout: list[KnownClaim], training: list[KnownClaim]) -> Found:
+def take(
+    monkeypatch: pytest.MonkeyPatch,
+    heldout: list[KnownClaim],
+    training: list[KnownClaim],
+    any_text: dict[str, list[KnownClaim]] | None = None,
+) -> Found:
     """Measure on claims of held-out rows, beside others of training rows, by a card that goes by agreement alone."""
     given = {"support": heldout, "support: training": training}
+    monkeypatch.setattr(support, "reads_of", lambda *_: [])
     monkeypatch.setattr(support, "known_claims", lambda *arguments: given[arguments[-1]])
+    any_text = any_text or {"frames": heldout, "statements": heldout}
+    monkeypatch.setattr(support, "any_text_claims", lambda *_: any_text)
     rows: Any = Rows(torch.zeros(1, 4), pa.table({"document_id": ["d0"]}), ())
     pair: Any = SimpleNamespace(card=SimpleNamespace(support=AGREEMENT), taught=None)
     settings: Any = SimpleNamespace()
@@ -118,7 +126,22 @@ def test_training_claims_of_one_kind_leave_out_the_table_alone(monkeypatch: pyte
     """Nothing can be fitted anew, and the measures stand."""
     found = take(monkeypatch, known(60, 0), known(30, 1, honest=False))
     assert set(found.measures) == NAMES
-    assert set(found.tables) == {"reliability", "recurrence"}
+    assert set(found.tables) == {"reliability", "recurrence", "kinds"}
+
+
+def test_support_is_measured_by_how_claims_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each kind by its own numbers: where agreement says nothing AUROC is a half; what cannot be compared is left out alone."""
+    deaf = AGREEMENT.model_copy(update={"weights": (0.0,), "intercept": 3.0})
+    monkeypatch.setattr(support, "support_of", lambda _pair, kind="known": AGREEMENT if kind == "known" else deaf)
+    every = known(30, 0, honest=False)
+    found = take(monkeypatch, known(3000, 0), known(600, 1), {"frames": known(900, 2), "statements": every})
+    first, second = found.tables["kinds"].rows
+
+    assert (first[0], first[3]) == ("the corpus knows them", found.measures["support_auroc"].value)
+    assert second[:2] == ("frames, names, numbers", 900)
+    assert found.measures["support_auroc_frames"].value == second[3] == pytest.approx(0.5)
+    assert second[5:] == (900, second[2], 0, None)
+    assert set(found.left_out) == {"support_auroc_statements", "support_error_statements"}
 
 
 def test_a_corpus_without_truth_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
