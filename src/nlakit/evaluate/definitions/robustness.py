@@ -77,6 +77,18 @@ DEFINITIONS: tuple[MeasureDefinition, ...] = (
         "attack_claims_true: what the search adds to the mere presence of a prefix",
     ),
     _under(
+        "attack_claims_lost",
+        "truth lost to the attack",
+        "attack_claims_true_before less attack_claims_true; each resample draws the same documents for both.",
+        "attack_claims_lost_random; 0: the attack makes no more claims false than it makes true",
+    ),
+    _under(
+        "attack_claims_lost_random",
+        "the same, random prefix",
+        "attack_claims_true_before less attack_claims_true_random; each resample draws the same documents for both.",
+        "attack_claims_lost: what the search adds to the mere presence of a prefix",
+    ),
+    _under(
         "attack_kl",
         "KL under attack",
         "Mean KL divergence of the target's next-token distribution under attack from the clean one, over the rows that were met.",

@@ -67,12 +67,14 @@ def _compare(bench: Bench, rows: Sequence[int], attacked: Sequence[Attacked], at
         "attack_claims_true_random": torch.stack([item.vector_D for item in at_random]),
     }
     error_N: dict[str, Tensor] = {}
+    truth: dict[str, tuple[list[float], list[str]]] = {}
     support_N: dict[str, list[float]] = {}
     for name, vectors_ND in vectors.items():
         written = [sample.explanation for sample in bench.explain(name, vectors_ND)]
         verdicts = _verdicts(bench, rows, written)
         owners = [documents[place] for place, _ in verdicts]
-        found.measures[name] = found.estimator.mean(name, [float(true) for _, true in verdicts], owners)
+        truth[name] = ([float(true) for _, true in verdicts], owners)
+        found.measures[name] = found.estimator.mean(name, *truth[name])
         error_N[name] = explanation_errors(bench.pair.reconstructor, written, vectors_ND)
         support_N[name] = _mean_support(bench, name, vectors_ND, written)
     found.measures["attack_kl"] = found.estimator.mean("attack_kl", [item.kl for item in attacked], documents)
@@ -81,6 +83,8 @@ def _compare(bench: Bench, rows: Sequence[int], attacked: Sequence[Attacked], at
     clean = "attack_claims_true_before"
     for ending in ("", "_random"):
         told = f"attack_claims_true{ending}"
+        lost = f"attack_claims_lost{ending}"
+        found.measures[lost] = found.estimator.difference(lost, *truth[clean], *truth[told])
         errors = torch.cat([error_N[told], error_N[clean]])
         doubts = -np.asarray([*support_N[told], *support_N[clean]])
         for name, scores in (

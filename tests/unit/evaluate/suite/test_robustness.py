@@ -97,6 +97,7 @@ def test_attacked_rows_are_held_against_clean_ones_and_against_a_random_prefix(m
     assert found["attack_met"] == pytest.approx(2 / 3)
     assert (found["attack_claims_true_before"], found["attack_claims_true_random"]) == (1.0, 0.5)
     assert found["attack_claims_true"] == 0.0
+    assert (found["attack_claims_lost"], found["attack_claims_lost_random"]) == (1.0, 0.5)
     assert found["attack_kl"] == pytest.approx(0.05)
     assert {name: found[name] for name in AUROCS} == {name: 0.5 if name.endswith("_random") else 1.0 for name in AUROCS}
 
