@@ -86,12 +86,15 @@ GROUNDED = ("ground.by=likelihood", "warm_start.verbalizer_epochs=1")
 """Two of the three passes are those of grounding's first round."""
 RAISED = (*GROUNDED, *REWORDINGS, "train.agreement=0.02")
 FALSE = ("annotate.options.false_share=0.3",)
+MOSTLY_FALSE = ("annotate.options.false_share=0.6",)
 
 VARIANTS: dict[str, Variant] = {
     "plain": Variant("the teacher's text as it is", ()),
     "all": Variant("grounded by a first-round verbalizer, rewordings, agreement rewarded: the recipe", RAISED),
     "false": Variant("plain, 30 % of the teacher's facts wrong on purpose", FALSE),
     "false-all": Variant("the same teacher, the recipe", (*FALSE, *RAISED)),
+    "mostly-false": Variant("plain, 60 % of the teacher's facts wrong on purpose", MOSTLY_FALSE),
+    "mostly-false-all": Variant("the same teacher, the recipe", (*MOSTLY_FALSE, *RAISED)),
     "likelihood": Variant(
         "grounded by a first-round verbalizer, no truth used", GROUNDED, "all", (FIRST_ROUND, "ground")
     ),
