@@ -51,7 +51,7 @@ READING_ROWS = {
     "support_auroc_detail": "the same, details alone",
     "support_auroc_slot": "the same, only claims about the same thing compared",
     "support_error": "calibration error of support",
-    "support_auroc_frames": "support where nobody knows the language: claims found by frames that are learnt from the texts (AUROC)",
+    "support_auroc_frames": "support where nobody knows the language: claims found by frames learnt from the texts (AUROC)",
     "support_error_frames": "calibration error of the same",
     "support_auroc_statements": "support where no frame fits: whole statements (AUROC)",
     "support_error_statements": "calibration error of the same",
