@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from nlakit.evaluate.definitions.definition import MeasureDefinition
 
 SUPPORT = "Support of claims"
@@ -16,7 +14,7 @@ _SAMPLES = (
 )
 
 
-def _auroc(name: str, title: str, over: str) -> MeasureDefinition:
+def _auroc(name: str, title: str, over: str, cost: str = _COST) -> MeasureDefinition:
     """Return the definition of an AUROC over some claims."""
     return MeasureDefinition(
         name,
@@ -25,14 +23,14 @@ def _auroc(name: str, title: str, over: str) -> MeasureDefinition:
         f"{over}. Support is computed without the truth, by the calibration on the pair's card or the one that is shipped.",
         "0.5: support says nothing; 1: every true claim stands above every false one",
         "AUROC",
-        _COST,
+        cost,
         SUPPORT,
         ("truth",),
     )
 
 
 _KINDS = {
-    "frames": "found as in any text, by frames learnt from the explanations, or as names, numbers and quotations",
+    "frames": "found as in any text, by learnt frames, or as names, numbers and quotations",
     "statements": "that are whole statements, as most of free prose is read where no frame fits",
 }
 """Claims that are found without knowing the language, by the ending of their measures."""
@@ -41,13 +39,13 @@ _KINDS = {
 def _of_kind(kind: str) -> tuple[MeasureDefinition, MeasureDefinition]:
     """Return AUROC and calibration error of claims that are found without knowing the language."""
     over = f"over claims {_KINDS[kind]}; each is true if all is that the corpus's reader finds in its words"
-    error = replace(
-        _calibration_error(f"support_error_{kind}", f"calibration error, {kind}", f"the same {over}"), cost=_COST_KINDS
+    return (
+        _auroc(f"support_auroc_{kind}", f"support, {kind}", over, _COST_KINDS),
+        _calibration_error(f"support_error_{kind}", f"calibration error, {kind}", over, _COST_KINDS),
     )
-    return replace(_auroc(f"support_auroc_{kind}", f"support, {kind}", over), cost=_COST_KINDS), error
 
 
-def _calibration_error(name: str, title: str, over: str) -> MeasureDefinition:
+def _calibration_error(name: str, title: str, over: str, cost: str = _COST) -> MeasureDefinition:
     """Return the definition of a calibration error over some claims."""
     return MeasureDefinition(
         name,
@@ -56,7 +54,7 @@ def _calibration_error(name: str, title: str, over: str) -> MeasureDefinition:
         f"of each bin is averaged over claims; {over}.",
         "0: of the claims with support s a share of s is true",
         "fraction",
-        _COST,
+        cost,
         SUPPORT,
         ("truth",),
     )
