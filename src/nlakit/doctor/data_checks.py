@@ -22,6 +22,7 @@ from nlakit.doctor.findings import Result, failure, held, not_applicable, passed
 from nlakit.doctor.subject import Subject, present
 from nlakit.errors import CardError
 from nlakit.evaluate.estimates import HELDOUT, NEW
+from nlakit.evaluate.released import NOTE
 from nlakit.evaluate.rows import DataSettings
 from nlakit.runs import read_metrics
 from nlakit.train.rounds import STATS_ROWS, training_statistics
@@ -69,6 +70,9 @@ def texts_are_in_one_split(subject: Subject) -> Result:
     return failure(found, _SPLIT_CURE) if share > SHARED[1] else warning(found, _SPLIT_CURE)
 
 
+_NOT_KNOWN = (
+    "the corpus on the card was named for a pair that was made elsewhere; whether it was trained on is not known"
+)
 _SPLIT_CURE = (
     "Remove duplicates from the corpus, give each document one id that depends on its text, and extract again: splits are "
     "keyed by that id."
@@ -208,6 +212,8 @@ def heldout_rows_are_not_early(subject: Subject) -> Result:
 def results_are_of_heldout_rows(subject: Subject) -> Result:
     """Look at the split of every measured number on the card."""
     card = present(subject.card)
+    if NOTE in card.data:
+        return not_applicable(_NOT_KNOWN)
     if not card.results:
         return not_applicable("the pair was not evaluated yet")
     return _splits(card.results, "the card")
@@ -252,8 +258,11 @@ def trained_rows_are_not_held_out(subject: Subject) -> Result:
 
 def something_is_held_out(subject: Subject) -> Result:
     """See that the card's settings hold documents out at all."""
+    card = present(subject.trained).card
+    if NOTE in card.data:
+        return not_applicable(_NOT_KNOWN)
     try:
-        split = DataSettings.of(present(subject.trained).card).extract.split
+        split = DataSettings.of(card).extract.split
     except CardError:
         return not_applicable("the card does not say where the pair's rows come from")
     found = f"{split.heldout:.0%} of the documents are held out"

@@ -88,6 +88,19 @@ def test_the_copy_is_measured_as_the_pair_on_the_same_corpus(
     assert own.statistics == named.statistics != ""
 
 
+def test_nobody_says_that_the_copy_was_not_trained_on_what_it_is_measured_on(
+    released: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The corpus was named afterwards, so the doctor cannot tell, and does not pass the check."""
+    copy = tmp_path / "copy"
+    assert ended("calibrate", released.name, "--corpus", released.corpus, "--out", str(copy), "--quiet") == 0
+    capsys.readouterr()
+    ended("doctor", str(copy), "--json")
+    (found,) = [found for found in json.loads(capsys.readouterr().out) if found["check"] == "held-out"]
+    assert found["status"] == "not applicable"
+    assert "made elsewhere" in found["found"]
+
+
 def test_settings_of_the_corpus_can_be_given(
     released: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
