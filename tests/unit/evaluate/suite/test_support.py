@@ -140,7 +140,10 @@ def test_support_is_measured_by_how_claims_are_found(monkeypatch: pytest.MonkeyP
     assert (first[0], first[3]) == ("the corpus knows them", found.measures["support_auroc"].value)
     assert second[:2] == ("frames, names, numbers", 900)
     assert found.measures["support_auroc_frames"].value == second[3] == pytest.approx(0.5)
-    assert second[5:] == (900, second[2], 0, None)
+    assert second[5:9] == (900, second[2], 0, None)
+    assert second[9] == pytest.approx(5 / 6, abs=0.03)  # by the numbers of the first row, which go by agreement
+    assert first[9] == pytest.approx(first[3])
+    assert second[10] == pytest.approx(450, abs=45)
     assert set(found.left_out) == {"support_auroc_statements", "support_error_statements"}
 
 
