@@ -107,8 +107,8 @@ def _measure_kinds(bench: Bench, by_kind: Mapping[str, Sequence[KnownClaim]]) ->
         title="Support by how claims are found",
         about="The same explanations of held-out rows: their claims found by who knows the language, by frames learnt from the "
         "explanations, and as free prose is read, by whole statements. In the last two rows a claim is true if all is that the "
-        "corpus finds in its words. Support of each kind has numbers of its own, fitted on Terrarium; the last two columns say what it "
-        "would be without.",
+        "corpus finds in its words. Support of each kind has numbers of its own, fitted on Terrarium; the last two columns say "
+        "what it would be without.",
         heads=("claims found as", "claims", "true", "AUROC", "calibration error", high, "true", low, "true", *first),
         rows=tuple(rows),
     )
