@@ -12,6 +12,7 @@ from nlakit.claims.anytext import FrameReader
 from nlakit.claims.likelihood import span_log_probs
 from nlakit.claims.reading import with_support
 from nlakit.claims.signals import Read, claim_signals, log_odds
+from nlakit.claims.support import FRAMES, STATEMENTS, shipped
 from nlakit.explanations import Explanation, Outcome
 from nlakit.models.pair import Pair
 from nlakit.models.readings import Reading, ScoredExplanation, neighbours_of, render_table
@@ -161,6 +162,20 @@ def test_readings_get_their_claims_and_come_back_from_json(pair: Pair) -> None:
     assert f"{claims[0].support:.2f}" in str(found[0])
     assert render_table(found).caption is not None
     assert render_table(readings).caption is None
+
+
+def test_each_claim_is_supported_by_the_numbers_of_its_kind(pair: Pair) -> None:
+    """A frame's value and a whole statement of one explanation go by their own calibrations, not by that of a corpus's reader."""
+    pair.card = pair.card.model_copy(update={"data": {"claims": {"frames": {"kept in the _": "detail"}}}})
+    vectors_TD = torch.randn((6, 32), generator=torch.Generator().manual_seed(0))
+    written = ScoredExplanation("Kept in the box. It rained all day.", Outcome.OK)
+    (found,) = with_support(
+        pair, [Reading(3, 9, " box", 1.0, [written])], list(range(10, 16)), set(), vectors_TD, seed=0
+    )
+    claims = {claim.slot: claim for claim in found.explanations[0].claims or ()}
+    for slot, kind in (("kept in the _", FRAMES), ("statement", STATEMENTS)):
+        assert claims[slot].support == shipped(kind, taught=False).apply(claims[slot].signals)
+        assert claims[slot].support != shipped(taught=False).apply(claims[slot].signals)
 
 
 def test_a_special_token_is_not_read_for_its_neighbours(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
